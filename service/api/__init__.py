@@ -1,0 +1,1 @@
+"""HTTP: routes, schemas, and what each error means to a caller. FastAPI and pydantic stop here."""

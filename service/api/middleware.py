@@ -1,0 +1,73 @@
+"""What every request passes through: its id, its count and time, and a body that is bounded and read as JSON.
+
+Knows: ASGI. Does not know: routes, schemas.
+"""
+
+import re
+import time
+import uuid
+
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.telemetry import Telemetry
+
+REQUEST_ID = "x-request-id"
+_USABLE_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+class RequestContext:
+    """Gives each request an id (the caller's `X-Request-Id` where it is usable), counts it once and times it.
+
+    A body is JSON whatever its content type says: `curl -d` says it is a form. Whoever reads more of it than
+    `max_body_bytes` gets HTTPException 413.
+    """
+
+    def __init__(self, app: ASGIApp, telemetry: Telemetry, max_body_bytes: int) -> None:
+        self._app, self._telemetry, self._max_body_bytes = app, telemetry, max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass an HTTP request on, anything else untouched."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun, status = time.perf_counter(), 500
+        headers = MutableHeaders(scope=scope)
+        given = headers.get(REQUEST_ID, "")
+        request_id = given if _USABLE_ID.fullmatch(given) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        if scope["method"] == "POST":
+            headers["content-type"] = "application/json"
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+            await send(message)
+
+        announced = headers.get("content-length", "")
+        bounded = self._bounded(receive, int(announced) if announced.isdigit() else 0)
+        try:
+            await self._app(scope, bounded, send_with_id)
+        finally:
+            route = getattr(scope.get("route"), "path", "unknown")
+            self._telemetry.requests.labels(route, str(status)).inc()
+            if route.startswith("/v1/weights"):
+                self._telemetry.stage.labels("total").observe(time.perf_counter() - begun)
+
+    def _bounded(self, receive: Receive, announced: int) -> Receive:
+        read = 0
+
+        async def bounded() -> Message:
+            nonlocal read
+            if announced > self._max_body_bytes:
+                raise HTTPException(413)
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._max_body_bytes:
+                raise HTTPException(413)
+            return message
+
+        return bounded

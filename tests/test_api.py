@@ -1,0 +1,261 @@
+"""The service over HTTP, as a caller sees it: answers, and every kind of bad input with its one error body."""
+
+import json
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from service.app import create_app
+from service.settings import Settings
+
+GOOD: dict[str, Any] = {"query": "red wool runner rug 2x8", "attributes": ["washing care", "color", "material", "size"]}
+
+
+def post(client: TestClient, body: object, path: str = "/v1/weights") -> Any:
+    return client.post(path, content=body if isinstance(body, bytes) else json.dumps(body)).json()
+
+
+def test_weights_sum_to_one_and_come_sorted(client: TestClient) -> None:
+    answer = post(client, GOOD)
+    weights = [found["weight"] for found in answer["weights"]]
+    assert abs(sum(weights) - 1) < 1e-6
+    assert weights == sorted(weights, reverse=True)
+
+
+def test_the_answer_has_the_documented_fields_and_no_others(client: TestClient) -> None:
+    answer = post(client, GOOD)
+    assert set(answer) == {"weights", "entropy", "model", "cache", "degraded"}
+    assert set(answer["weights"][0]) == {"index", "attribute", "weight", "values"}
+    assert set(answer["model"]) == {"name", "version"}
+    assert answer["degraded"] is False
+
+
+def test_index_is_the_place_in_the_request(client: TestClient) -> None:
+    assert all(GOOD["attributes"][w["index"]] == w["attribute"] for w in post(client, GOOD)["weights"])
+
+
+def test_values_are_the_words_of_the_query_with_their_offsets(client: TestClient) -> None:
+    values = {w["attribute"]: w["values"] for w in post(client, GOOD | {"query": "🧶 RED wool rug"})["weights"]}
+    assert [(v["text"], v["start"], v["end"]) for v in values["color"]] == [("RED", 2, 5)]
+    assert values["washing care"] == []
+
+
+def test_explain_adds_the_logits(client: TestClient) -> None:
+    logits = [found["logit"] for found in post(client, GOOD | {"explain": True})["weights"]]
+    assert logits == sorted(logits, reverse=True)
+
+
+def test_top_k_cuts_the_list_and_rescales_nothing(client: TestClient) -> None:
+    assert post(client, GOOD | {"top_k": 2})["weights"] == post(client, GOOD)["weights"][:2]
+
+
+def test_top_k_beyond_the_list_gives_all(client: TestClient) -> None:
+    assert len(post(client, GOOD | {"top_k": 999})["weights"]) == 4
+
+
+def test_a_high_temperature_evens_the_weights_out(client: TestClient) -> None:
+    weights = [found["weight"] for found in post(client, GOOD | {"temperature": 1e9})["weights"]]
+    assert weights == pytest.approx([0.25] * 4)
+
+
+def test_the_least_temperature_gives_all_to_the_first(client: TestClient) -> None:
+    assert post(client, GOOD | {"temperature": 5e-324})["weights"][0]["weight"] == 1.0
+
+
+def test_a_request_asked_twice_is_answered_from_the_cache(client: TestClient) -> None:
+    body = GOOD | {"query": "a query that no other test sends"}
+    assert (post(client, body)["cache"], post(client, body)["cache"]) == (
+        {"hits": 0, "misses": 4},
+        {"hits": 4, "misses": 0},
+    )
+
+
+def test_a_product_title_may_be_the_query(client: TestClient) -> None:
+    title = "Ellie Shoes Women's 8400, Red Patent, 14 M US"
+    values = {
+        w["attribute"]: w["values"] for w in post(client, {"query": title, "attributes": ["color", "brand"]})["weights"]
+    }
+    assert "Red" in values["color"][0]["text"]
+
+
+@pytest.mark.parametrize(
+    "query", ["红色 羊毛 地毯", "красный ковёр", "سجادة حمراء", "🧶🧶", "ワイン 赤", "a" * 1024, "色" * 1024]
+)
+def test_any_script_is_answered(client: TestClient, query: str) -> None:
+    answer = post(client, {"query": query, "attributes": ["颜色", "материал", "color", "色" * 128]})
+    assert abs(sum(found["weight"] for found in answer["weights"]) - 1) < 1e-6
+
+
+def test_256_long_attributes_are_answered() -> None:
+    names = [f"{i} " + "色" * 120 for i in range(256)]
+    with TestClient(create_app(Settings(device="cpu", request_timeout_ms=120_000))) as client:
+        assert len(post(client, {"query": "rug", "attributes": names})["weights"]) == 256
+
+
+def test_a_body_is_read_as_json_whatever_curl_calls_it(client: TestClient) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    assert client.post("/v1/weights", content=json.dumps(GOOD), headers=form).status_code == 200
+
+
+BAD: dict[str, tuple[object, str, str | None]] = {
+    "empty query": (GOOD | {"query": ""}, "string_too_short", "query"),
+    "blank query": (GOOD | {"query": " \t\u3000"}, "blank", "query"),
+    "invisible query": (GOOD | {"query": "\u200b"}, "blank", "query"),
+    "long query": (GOOD | {"query": "a" * 1025}, "string_too_long", "query"),
+    "no attributes": (GOOD | {"attributes": []}, "too_short", "attributes"),
+    "257 attributes": (GOOD | {"attributes": [str(i) for i in range(257)]}, "too_long", "attributes"),
+    "blank attribute": (GOOD | {"attributes": ["color", " "]}, "blank", "attributes.1"),
+    "duplicate attribute": (GOOD | {"attributes": ["color", "size", "color "]}, "duplicate", "attributes"),
+    "long attribute": (GOOD | {"attributes": ["a" * 129]}, "string_too_long", "attributes.0"),
+    "not JSON": (b"query=rug", "json_invalid", None),
+    "not UTF-8": (b'{"query": "\xff\xfe"}', "json_invalid", None),
+    "cut JSON": (b'{"query": "rug"', "json_invalid", None),
+    "deep JSON": (b"[" * 100_000, "json_invalid", None),
+    "huge number": (b'{"top_k": ' + b"9" * 10_000 + b"}", "json_invalid", None),
+    "a list": ([GOOD], "model_attributes_type", "body"),
+    "nothing": (b"", "missing", "body"),
+    "no query": ({"attributes": ["color"]}, "missing", "query"),
+    "query a number": (GOOD | {"query": 5}, "string_type", "query"),
+    "query NaN": (GOOD | {"query": float("nan")}, "string_type", "query"),
+    "attributes a text": (GOOD | {"attributes": "color"}, "list_type", "attributes"),
+    "attribute null": (GOOD | {"attributes": [None]}, "string_type", "attributes.0"),
+    "top_k a text": (GOOD | {"top_k": "2"}, "int_type", "top_k"),
+    "top_k zero": (GOOD | {"top_k": 0}, "greater_than_equal", "top_k"),
+    "temperature zero": (GOOD | {"temperature": 0}, "greater_than", "temperature"),
+    "temperature below zero": (GOOD | {"temperature": -1}, "greater_than", "temperature"),
+    "temperature NaN": (GOOD | {"temperature": float("nan")}, "finite_number", "temperature"),
+    "temperature infinite": (GOOD | {"temperature": float("inf")}, "finite_number", "temperature"),
+    "lone surrogate": (b'{"query": "rug \\ud800", "attributes": ["color"]}', "string_unicode", "query"),
+    "NUL": (GOOD | {"query": "rug\x00"}, "nul", "query"),
+    "NUL in an attribute": (GOOD | {"attributes": ["co\x00lor"]}, "nul", "attributes.0"),
+    "unknown field": (GOOD | {"topk": 3}, "extra_forbidden", "topk"),
+    "unknown field of a lone surrogate": (
+        b'{"\\ud800": 1, "query": "a", "attributes": ["b"]}',
+        "string_unicode",
+        "body",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_refused_with_its_code_and_field(client: TestClient, name: str) -> None:
+    body, code, field = BAD[name]
+    response = client.post("/v1/weights", content=body if isinstance(body, bytes) else json.dumps(body))
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error.get("field")) == (422, code, field)
+    assert error["message"]
+    assert error["request_id"] == response.headers["x-request-id"]
+
+
+def test_a_body_over_the_limit_is_refused(client: TestClient) -> None:
+    response = client.post("/v1/weights", content=b" " * 1_000_001)
+    assert (response.status_code, response.json()["error"]["code"]) == (413, "body_too_large")
+
+
+def test_a_body_over_the_limit_is_not_read_to_its_end(client: TestClient) -> None:
+    sent = []
+
+    def chunks() -> Any:
+        for _ in range(1000):
+            sent.append(1)
+            yield b" " * 100_000
+
+    assert client.post("/v1/weights", content=chunks()).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/v1/weight", 404, "not_found"),
+        ("POST", "/", 404, "not_found"),
+        ("GET", "/v1/weights", 405, "method_not_allowed"),
+        ("DELETE", "/v1/model", 405, "method_not_allowed"),
+    ],
+)
+def test_an_unknown_path_or_method_is_refused(
+    client: TestClient, method: str, path: str, status: int, code: str
+) -> None:
+    response = client.request(method, path)
+    assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+
+
+def test_the_callers_request_id_is_kept(client: TestClient) -> None:
+    assert client.get("/nowhere", headers={"x-request-id": "abc-1"}).json()["error"]["request_id"] == "abc-1"
+
+
+def test_a_request_id_that_no_log_should_hold_is_replaced(client: TestClient) -> None:
+    assert client.get("/livez", headers={"x-request-id": "a b" * 100}).headers["x-request-id"] != "a b" * 100
+
+
+def test_a_batch_answers_each_request_for_itself(client: TestClient) -> None:
+    body = {"requests": [GOOD, GOOD | {"query": ""}, {"query": 1}, "text", GOOD | {"top_k": 1}]}
+    results = post(client, body, "/v1/weights/batch")["results"]
+    assert ["error" in result for result in results] == [False, True, True, True, False]
+    assert results[1]["error"]["code"] == "string_too_short"
+    assert len(results[4]["weights"]) == 1
+
+
+def test_a_batch_gives_what_the_single_route_gives(client: TestClient) -> None:
+    (result,) = post(client, {"requests": [GOOD]}, "/v1/weights/batch")["results"]
+    assert result["weights"] == post(client, GOOD)["weights"]
+
+
+@pytest.mark.parametrize("requests", [[], [GOOD] * 65, None, {}])
+def test_a_batch_of_none_or_too_many_is_refused(client: TestClient, requests: object) -> None:
+    assert client.post("/v1/weights/batch", json={"requests": requests}).status_code == 422
+
+
+def test_a_batch_of_64_is_answered(client: TestClient) -> None:
+    body = {"requests": [{"query": f"rug {i}", "attributes": ["color", "size"]} for i in range(64)]}
+    assert all("weights" in result for result in post(client, body, "/v1/weights/batch")["results"])
+
+
+def test_health_is_ok(client: TestClient) -> None:
+    assert client.get("/livez").json() == client.get("/readyz").json() == {"status": "ok"}
+
+
+def test_the_model_says_what_it_was_made_from(client: TestClient) -> None:
+    model = client.get("/v1/model").json()
+    assert model["device"] == "cpu"
+    assert model["limits"]["max_query_tokens"] == 384
+    assert len(model["training_data"]) >= 3
+
+
+def test_metrics_count_each_request_once() -> None:
+    with TestClient(create_app(Settings(device="cpu"))) as client:
+        for body in (GOOD, GOOD, GOOD | {"query": ""}):
+            client.post("/v1/weights", json=body)
+        text = client.get("/metrics").text
+    assert 'ranker_requests_total{route="/v1/weights",status="200"} 2.0' in text
+    assert 'ranker_requests_total{route="/v1/weights",status="422"} 1.0' in text
+    assert 'ranker_cache_pairs_total{level="memory"} 4.0' in text
+    assert 'ranker_stage_seconds_count{stage="model"} 1.0' in text
+
+
+def test_a_deadline_that_passes_is_told() -> None:
+    with TestClient(create_app(Settings(device="cpu", request_timeout_ms=1))) as client:
+        names = [f"{i} " + "long " * 20 for i in range(256)]
+        response = client.post("/v1/weights", json={"query": "rug", "attributes": names})
+    assert (response.status_code, response.json()["error"]["code"]) == (504, "deadline_exceeded")
+
+
+def test_a_full_queue_is_told_with_when_to_come_back() -> None:
+    with TestClient(create_app(Settings(device="cpu", queue_rows=1))) as client:
+        names = [f"{i} " + "long " * 20 for i in range(256)]
+        response = client.post("/v1/weights", json={"query": "rug", "attributes": names})
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+
+
+def test_every_example_in_the_openapi_document_works(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    for path, operations in document["paths"].items():
+        if "post" in operations:
+            schema = operations["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"].split("/")[-1]
+            for example in document["components"]["schemas"][schema]["examples"]:
+                assert client.post(path, json=example).status_code == 200
+
+
+def test_errors_are_documented(client: TestClient) -> None:
+    responses = client.get("/openapi.json").json()["paths"]["/v1/weights"]["post"]["responses"]
+    assert set(responses) == {"200", "413", "422", "500", "503", "504"}

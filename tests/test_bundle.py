@@ -1,0 +1,100 @@
+"""A bundle that is not whole is refused with one sentence naming what is wrong."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.bundle import Bundle, open_bundle, version_of
+from service.errors import BundleError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A small bundle whose graph is not looked at."""
+    files = {"tokenizer": "tokenizer.json", "cpu": "model.int8.onnx"}
+    entries = {}
+    for role, name in files.items():
+        (tmp_path / name).write_text(role)
+        content = (tmp_path / name).read_bytes()
+        entries[role] = {"path": name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    limits = {"max_query_tokens": 384, "max_attribute_tokens": 128}
+    write(
+        tmp_path,
+        {"format": 1, "name": "t", "files": entries, "temperature": 1, "value_threshold": 0.5, "limits": limits},
+    )
+    return tmp_path
+
+
+def write(folder: Path, manifest: dict[str, Any]) -> None:
+    manifest["version"] = version_of(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def manifest_of(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    return content
+
+
+def test_a_whole_bundle_opens(folder: Path) -> None:
+    assert open_bundle(folder).version == manifest_of(folder)["version"]
+
+
+def test_a_moved_bundle_keeps_its_version(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    moved = tmp_path_factory.mktemp("moved") / "bundle"
+    shutil.copytree(folder, moved)
+    assert open_bundle(moved).version == open_bundle(folder).version
+
+
+def test_the_shipped_cpu_file_is_small(bundle: Bundle) -> None:
+    assert bundle.paths["cpu"].stat().st_size <= 30_000_000
+
+
+def test_the_shipped_manifest_names_data_and_licences(bundle: Bundle) -> None:
+    assert all(source["licence"] and source["files"] for source in bundle.manifest["training_data"])
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "model.int8.onnx", "manifest.json"])
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(BundleError, match=name):
+        open_bundle(folder)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "model.int8.onnx"])
+def test_an_altered_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).write_text("another content")
+    with pytest.raises(BundleError, match=f"{name} was altered"):
+        open_bundle(folder)
+
+
+def test_another_format_is_named(folder: Path) -> None:
+    write(folder, manifest_of(folder) | {"format": 2})
+    with pytest.raises(BundleError, match="of format 2"):
+        open_bundle(folder)
+
+
+def test_an_altered_manifest_is_refused(folder: Path) -> None:
+    (folder / "manifest.json").write_text(json.dumps(manifest_of(folder) | {"temperature": 9}))
+    with pytest.raises(BundleError, match="altered"):
+        open_bundle(folder)
+
+
+@pytest.mark.parametrize("entry", ["files", "temperature", "limits", "name", "version"])
+def test_a_missing_entry_is_named(folder: Path, entry: str) -> None:
+    manifest = manifest_of(folder)
+    del manifest[entry]
+    manifest = manifest if entry == "version" else manifest | {"version": version_of(manifest)}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match=entry):
+        open_bundle(folder)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '"text"'])
+def test_a_manifest_that_is_none_is_refused(folder: Path, content: str) -> None:
+    (folder / "manifest.json").write_text(content)
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        open_bundle(folder)

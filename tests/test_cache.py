@@ -1,0 +1,219 @@
+"""The pair cache: its bytes, its bound, its order of levels, and Redis at its worst."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+
+import pytest
+from fakes import FakeSecondLevel, RedisServer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.cache import pairs
+from service.cache.breaker import Breaker
+from service.cache.levels import PairCache
+from service.cache.memory import MemoryCache
+from service.cache.redis import RedisCache
+from service.errors import StartError
+from service.scoring import PairScore, ValueSpan
+from service.telemetry import Telemetry
+
+SPANS = st.tuples(st.integers(0, 99), st.integers(100, 300), st.floats(0, 1, width=32)).map(lambda s: ValueSpan(*s))
+SCORES = st.builds(PairScore, st.floats(-100, 100, width=32), st.lists(SPANS, max_size=4).map(tuple))
+ONE = PairScore(1.5, (ValueSpan(0, 1, 0.5),))
+
+
+def run(work: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(30):
+            await work()
+
+    asyncio.run(bounded())
+
+
+def redis_cache(
+    url: str, telemetry: Telemetry | None = None, *, version: str = "v1", timeout: float = 1.0
+) -> RedisCache:
+    return RedisCache(
+        url, telemetry or Telemetry(), version=version, prefix="t", timeout=timeout, ttl_s=60, connections=4
+    )
+
+
+async def written(cache: RedisCache) -> None:
+    while not cache._writes.empty():
+        await asyncio.sleep(0.005)
+    await asyncio.sleep(0.05)
+
+
+@given(score=SCORES)
+def test_a_score_survives_its_bytes(score: PairScore) -> None:
+    assert pairs.decode(pairs.encode(score)) == score
+
+
+@pytest.mark.parametrize("content", [b"", b"abc", b"hello world", b"\xff" * 12, b"\x00" * 5, b"\x00\x00\xc0\x7f"])
+def test_bytes_that_are_no_score_are_refused(content: bytes) -> None:
+    with pytest.raises(ValueError, match="pair"):
+        pairs.decode(content)
+
+
+def test_two_queries_share_a_key_only_with_the_same_tokens() -> None:
+    assert pairs.query_key([101, 2, 34]) != pairs.query_key([101, 23, 4])
+    assert pairs.query_key([101, 2]) == pairs.query_key((101, 2))
+
+
+def test_memory_gives_back_what_it_was_given() -> None:
+    cache = MemoryCache(10)
+    cache.put(b"q", {b"a": ONE})
+    assert cache.get(b"q", [b"a", b"b"]) == {b"a": ONE}
+
+
+def test_memory_holds_no_more_than_its_bound_and_drops_what_was_used_longest_ago() -> None:
+    cache = MemoryCache(4)
+    for query in (b"1", b"2"):
+        cache.put(query, {b"a": ONE, b"b": ONE})
+    cache.get(b"1", [b"a"])
+    cache.put(b"3", {b"a": ONE})
+    assert (len(cache), cache.get(b"2", [b"a"]), cache.get(b"1", [b"a"])) == (3, {}, {b"a": ONE})
+
+
+def test_memory_of_no_pairs_keeps_none() -> None:
+    cache = MemoryCache(0)
+    cache.put(b"q", {b"a": ONE})
+    assert (len(cache), cache.get(b"q", [b"a"])) == (0, {})
+
+
+@given(puts=st.lists(st.tuples(st.integers(0, 5), st.sets(st.integers(0, 9), max_size=6)), max_size=40))
+def test_memory_counts_its_pairs_right(puts: list[tuple[int, set[int]]]) -> None:
+    cache = MemoryCache(12)
+    for query, attributes in puts:
+        cache.put(bytes([query]), {bytes([a]): ONE for a in attributes})
+    held = sum(len(cache.get(bytes([q]), [bytes([a]) for a in range(10)])) for q in range(6))
+    assert len(cache) == held <= 12
+
+
+def test_the_second_level_is_asked_only_for_what_is_not_in_process() -> None:
+    async def work() -> None:
+        second = FakeSecondLevel()
+        second.kept = {b"q": {b"b": ONE}}
+        cache = PairCache(MemoryCache(10), second, Telemetry())
+        cache.put(b"q", {b"a": ONE})
+        assert await cache.get(b"q", [b"a", b"b", b"c"]) == {b"a": ONE, b"b": ONE}
+        assert await cache.get(b"q", [b"a", b"b"]) == {b"a": ONE, b"b": ONE}
+        assert second.asked == [(b"b", b"c")]
+
+    run(work)
+
+
+def test_the_breaker_opens_after_failures_in_a_row_and_lets_one_try_through_a_pause() -> None:
+    now = [0.0]
+    breaker = Breaker(failures=2, pause=1.0, clock=lambda: now[0])
+    breaker.failed()
+    assert breaker.allows()
+    breaker.failed()
+    assert not breaker.allows()
+    now[0] = 1.0
+    assert (breaker.allows(), breaker.allows()) == (True, False)
+    breaker.succeeded()
+    assert breaker.allows()
+
+
+def test_redis_gives_back_what_was_written(redis_server: RedisServer) -> None:
+    async def work() -> None:
+        async with redis_cache(redis_server.url) as cache:
+            cache.put(b"q", {b"a": ONE, b"b": PairScore(-2.0, ())})
+            await written(cache)
+            assert await cache.get(b"q", [b"a", b"x", b"b"]) == {b"a": ONE, b"b": PairScore(-2.0, ())}
+
+    run(work)
+
+
+def test_redis_entries_expire_within_their_life(redis_server: RedisServer) -> None:
+    async def work() -> None:
+        async with redis_cache(redis_server.url) as cache:
+            cache.put(b"q", {b"a": ONE})
+            await written(cache)
+        assert 50 <= redis_server.client.ttl(b"t:v1:q") <= 60
+
+    run(work)
+
+
+def test_entries_of_another_bundle_are_never_read(redis_server: RedisServer) -> None:
+    async def work() -> None:
+        async with redis_cache(redis_server.url, version="old") as old, redis_cache(redis_server.url) as new:
+            old.put(b"q", {b"a": ONE})
+            await written(old)
+            assert await new.get(b"q", [b"a"]) == {}
+
+    run(work)
+
+
+def test_rubbish_in_redis_is_a_miss_and_counted(redis_server: RedisServer) -> None:
+    async def work() -> None:
+        redis_server.client.hset("t:v1:q", mapping={"a": b"rubbish!"})
+        redis_server.client.set("t:v1:w", b"not a hash")
+        telemetry = Telemetry()
+        async with redis_cache(redis_server.url, telemetry) as cache:
+            assert await cache.get(b"q", [b"a"]) == {}
+            assert await cache.get(b"w", [b"a"]) == {}
+        assert telemetry.registry.get_sample_value("ranker_cache_faults_total", {"fault": "decode"}) == 1
+        assert telemetry.registry.get_sample_value("ranker_cache_faults_total", {"fault": "read"}) == 1
+
+    run(work)
+
+
+def test_a_redis_that_is_gone_is_a_miss_and_one_that_is_back_is_used_again(redis_server: RedisServer) -> None:
+    async def work() -> None:
+        telemetry = Telemetry()
+        async with redis_cache(redis_server.url, telemetry) as cache:
+            redis_server.stop()
+            for _ in range(4):
+                assert await cache.get(b"q", [b"a"]) == {}
+            assert telemetry.registry.get_sample_value("ranker_cache_degraded") == 1
+            redis_server.start()
+            found: dict[bytes, PairScore] = {}
+            while not found:
+                cache.put(b"q", {b"a": ONE})
+                await asyncio.sleep(0.05)
+                found = await cache.get(b"q", [b"a"])
+            assert telemetry.registry.get_sample_value("ranker_cache_degraded") == 0
+
+    run(work)
+
+
+def test_a_redis_that_hangs_costs_no_more_than_the_timeout() -> None:
+    async def work() -> None:
+        async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()
+            writer.close()
+
+        server = await asyncio.start_server(silent, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        loop = asyncio.get_running_loop()
+        async with redis_cache(f"redis://127.0.0.1:{port}/0", timeout=0.1) as cache:
+            begun = loop.time()
+            assert await cache.get(b"q", [b"a"]) == {}
+            assert loop.time() - begun < 5
+        server.close()
+
+    run(work)
+
+
+def test_a_full_queue_of_writes_drops_and_counts() -> None:
+    async def work() -> None:
+        telemetry = Telemetry()
+        cache = redis_cache("redis://127.0.0.1:1/0", telemetry)
+        for _ in range(300):
+            cache.put(b"q", {b"a": ONE})
+        assert telemetry.registry.get_sample_value("ranker_cache_faults_total", {"fault": "dropped"}) == 300 - 256
+
+    run(work)
+
+
+def test_a_url_that_is_none_stops_the_start() -> None:
+    with pytest.raises(StartError, match="RANKER_REDIS_URL"):
+        redis_cache("http://somewhere")
+
+
+def test_a_logit_that_is_not_a_number_is_never_read() -> None:
+    with pytest.raises(ValueError, match="pair"):
+        pairs.decode(pairs.encode(PairScore(math.nan, ())))

@@ -1,0 +1,138 @@
+"""`python -m service` as an operator meets it: settings, the start that fails by name, the stop that cuts nobody off."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from fakes import RedisServer, ended, wait_until
+
+from service.bundle import default_folder
+from service.settings import Settings
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+
+def environment(**settings: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.upper().startswith("RANKER_")}
+    return kept | {f"RANKER_{name.upper()}": value for name, value in settings.items()}
+
+
+def run(*flags: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Start the service where it cannot start, and wait for its end."""
+    command = [sys.executable, "-m", "service", *flags]
+    return subprocess.run(command, env=environment(**settings), capture_output=True, text=True, timeout=60, check=False)
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def serving(port: int, **settings: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "service", "--port", str(port), "--device", "cpu"]
+    return subprocess.Popen(command, env=environment(**settings), stderr=subprocess.DEVNULL, text=True)
+
+
+def answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def weigh(port: int, query: str = "red wool rug") -> httpx.Response:
+    body = {"query": query, "attributes": ["color", "material", "price"]}
+    return httpx.post(f"http://127.0.0.1:{port}/v1/weights", json=body, timeout=20)
+
+
+def test_help_lists_every_setting_with_its_default() -> None:
+    text = " ".join(run("--help").stdout.split())
+    for name, field in Settings.model_fields.items():
+        assert f"--{name.replace('_', '-')} " in text
+        assert f"(default: {field.default})" in text
+
+
+def test_an_unknown_setting_stops_the_start_with_its_nearest_match() -> None:
+    ended_with = run(reds_url="redis://x")
+    assert ended_with.returncode != 0
+    assert "RANKER_REDS_URL is no setting; the nearest is RANKER_REDIS_URL" in ended_with.stderr
+
+
+def test_a_setting_of_the_wrong_kind_stops_the_start_by_name() -> None:
+    assert "RANKER_PORT:" in run(port="many").stderr
+
+
+def test_an_unknown_flag_stops_the_start() -> None:
+    assert run("--prot", "1").returncode != 0
+
+
+def test_a_flag_goes_before_the_environment() -> None:
+    assert "RANKER_PORT" not in run("--port", "1", "--bundle", "/nowhere", port="2").stderr.partition("settings")[0]
+    assert '"port": 1' in run("--port", "1", "--bundle", "/nowhere", port="2").stderr
+
+
+def test_a_password_is_never_logged() -> None:
+    log = run("--bundle", "/nowhere", redis_url="redis://user:secret@localhost/0").stderr
+    assert "secret" not in log
+    assert "**********" in log
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "tokenizer.json", "model.int8.onnx"])
+def test_a_bundle_without_a_file_stops_the_start_with_one_sentence(tmp_path: Path, name: str) -> None:
+    shutil.copytree(default_folder(), tmp_path / "b")
+    (tmp_path / "b" / name).unlink()
+    ended_with = run("--port", "0", "--bundle", str(tmp_path / "b"))
+    assert ended_with.returncode != 0
+    assert name in ended_with.stderr
+    assert "Traceback" not in ended_with.stderr
+
+
+@pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine has a GPU, so asking for it does not fail")
+def test_cuda_that_is_not_there_stops_the_start_by_name() -> None:
+    ended_with = run("--port", "0", "--device", "cuda")
+    assert ended_with.returncode != 0
+    assert "CUDA" in ended_with.stderr
+
+
+def test_a_request_in_flight_at_sigterm_is_answered() -> None:
+    port = free_port()
+    with ended(serving(port)) as process:
+        wait_until(lambda: answers(port), 60)
+        names = [f"{i} " + "long " * 10 for i in range(256)]
+        body = {"query": "rug", "attributes": names}
+        with httpx.stream("POST", f"http://127.0.0.1:{port}/v1/weights", json=body, timeout=60) as response:
+            process.send_signal(signal.SIGTERM)
+            response.read()
+            assert response.status_code == 200
+        assert process.wait(40) in (0, -signal.SIGTERM)
+
+
+def test_redis_may_die_under_load_and_come_back(redis_server: RedisServer) -> None:
+    port = free_port()
+    with ended(serving(port, redis_url=redis_server.url, cache_pairs="0")):
+        wait_until(lambda: answers(port), 60)
+        wait_until(lambda: weigh(port).json()["cache"]["hits"] == 3)
+        redis_server.stop()
+        assert [weigh(port, f"rug {i}").status_code for i in range(20)] == [200] * 20
+        assert answers(port)
+        redis_server.start()
+        wait_until(lambda: weigh(port).json()["cache"]["hits"] == 3)
+
+
+def test_two_services_share_what_is_in_redis(redis_server: RedisServer) -> None:
+    ports = free_port(), free_port()
+    with ended(serving(ports[0], redis_url=redis_server.url)), ended(serving(ports[1], redis_url=redis_server.url)):
+        wait_until(lambda: all(answers(port) for port in ports), 60)
+        first = weigh(ports[0]).json()
+        wait_until(lambda: redis_server.client.dbsize() == 1)
+        second = weigh(ports[1]).json()
+        assert second["cache"] == {"hits": 3, "misses": 0}
+        assert second["weights"] == first["weights"]

@@ -1,0 +1,68 @@
+"""Tokens and packing: offsets are the caller's, candidates keep apart, limits hold."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.text import PADDING_BLOCK, Tokenizer, collate, pack
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+
+
+def words(tokenizer: Tokenizer, text: str) -> list[str]:
+    return [text[start:end] for start, end in tokenizer.query(text).words]
+
+
+def test_words_are_cut_from_the_text_as_it_was_sent(tokenizer: Tokenizer) -> None:
+    assert words(tokenizer, "  Red  WOOL-rug, 2x8") == ["Red", "WOOL", "-", "rug", ",", "2x8"]
+
+
+def test_offsets_count_code_points_with_accents_emoji_and_chinese(tokenizer: Tokenizer) -> None:
+    assert words(tokenizer, "crème 🧶 红色 rug") == ["crème", "🧶", "红", "色", "rug"]
+
+
+def test_a_text_of_nothing_readable_has_no_words(tokenizer: Tokenizer) -> None:
+    assert tokenizer.query("\u200b\u0007").words == ()
+
+
+@given(text=TEXTS)
+@settings(max_examples=200, deadline=None)
+def test_every_token_belongs_to_a_word_within_the_text(tokenizer: Tokenizer, text: str) -> None:
+    query = tokenizer.query(text)
+    assert len(query.word_of) == len(query.ids) - 2
+    assert sorted(set(query.word_of)) == list(range(len(query.words)))
+    assert all(0 <= start < end <= len(text) for start, end in query.words)
+
+
+def test_a_query_is_read_up_to_the_limit(tokenizer: Tokenizer) -> None:
+    assert len(tokenizer.query("1 " * 512).ids) == 384
+
+
+def test_an_attribute_is_read_up_to_the_limit(tokenizer: Tokenizer) -> None:
+    assert len(tokenizer.attribute("色" * 300)) == 128
+
+
+def test_positions_restart_after_the_query_for_every_candidate(tokenizer: Tokenizer) -> None:
+    query = tokenizer.query("red rug")
+    (row,) = pack(query, [(7, 102), (8, 9, 102)], row_tokens=100)
+    assert row.block_ids.tolist() == [0, 0, 0, 0, 1, 1, 2, 2, 2]
+    assert row.position_ids.tolist() == [0, 1, 2, 3, 4, 5, 4, 5, 6]
+    assert row.ends.tolist() == [5, 8]
+
+
+@given(lengths=st.lists(st.integers(1, 12), min_size=1, max_size=60), room=st.integers(5, 60))
+def test_rows_hold_every_candidate_once_in_order(tokenizer: Tokenizer, lengths: list[int], room: int) -> None:
+    query = tokenizer.query("red rug")
+    attributes = [tuple([1000 + i] * n) for i, n in enumerate(lengths)]
+    rows = pack(query, attributes, row_tokens=room)
+    packed = [
+        tuple(row.input_ids[row.block_ids == block].tolist()) for row in rows for block in range(1, len(row.ends) + 1)
+    ]
+    assert packed == attributes
+    assert all(len(row.input_ids) <= max(room, len(query.ids) + max(lengths)) for row in rows)
+
+
+def test_shorter_rows_are_padded_with_a_block_nobody_sees(tokenizer: Tokenizer) -> None:
+    short, long = (pack(tokenizer.query(text), [(7, 102)], row_tokens=99)[0] for text in ("rug", "red wool rug"))
+    feed = collate([short, long])
+    assert feed["input_ids"].shape == (2, 7)
+    assert feed["block_ids"][0, 5:].tolist() == [PADDING_BLOCK] * 2
