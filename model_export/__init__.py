@@ -1,0 +1,1 @@
+"""From data to a bundle: sources, examples, train, export, quantise, verify, package, report."""

@@ -1,0 +1,72 @@
+"""Metrics of rankings, values and calibration.
+
+Knows: numpy and formulas. Does not know: models, files.
+"""
+
+from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def ndcg(scores: ArrayLike, gains: ArrayLike) -> float:
+    """Normalised discounted cumulative gain of one ranking, gains taken as they are, discount 1 / log2(rank + 1)
+    (Järvelin and Kekäläinen 2002). Equal scores share the mean of their gains. NaN when no gain is positive.
+    """
+    scores, gains = np.asarray(scores, float), np.asarray(gains, float)
+    discount = 1.0 / np.log2(np.arange(2, len(gains) + 2))
+    ideal = float(np.sort(gains)[::-1] @ discount)
+    _, group = np.unique(-scores, return_inverse=True)
+    shared = (np.bincount(group, weights=gains) / np.bincount(group))[group]
+    return float(shared[np.argsort(-scores, kind="stable")] @ discount) / ideal if ideal else float("nan")
+
+
+def average_precision(scores: ArrayLike, gains: ArrayLike) -> float:
+    """Average precision of one ranking; a candidate is relevant when its gain is positive. NaN when none is."""
+    relevant = np.asarray(gains, float)[np.argsort(-np.asarray(scores, float), kind="stable")] > 0
+    precision = np.cumsum(relevant) / np.arange(1, len(relevant) + 1)
+    return float(precision[relevant].mean()) if relevant.any() else float("nan")
+
+
+def first_is_relevant(scores: ArrayLike, gains: ArrayLike) -> float:
+    """1 when the best candidate has a positive gain, else 0. NaN when no candidate has one."""
+    gains = np.asarray(gains, float)
+    return float(gains[int(np.argmax(scores))] > 0) if (gains > 0).any() else float("nan")
+
+
+def f1(pairs: Iterable[tuple[AbstractSet[Hashable], AbstractSet[Hashable]]]) -> float:
+    """Micro F1 over (predicted, true) sets, exact match; 0 when nothing is right."""
+    right = predicted = true = 0
+    for guess, truth in pairs:
+        right, predicted, true = right + len(guess & truth), predicted + len(guess), true + len(truth)
+    return 2 * right / (predicted + true) if right else 0.0
+
+
+def kl_divergence(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:
+    """KL(p || q) of two distributions, in nats."""
+    positive = p > 0
+    return float((p[positive] * np.log(p[positive] / np.maximum(q[positive], 1e-300))).sum())
+
+
+def reliability(confidence: ArrayLike, observed: ArrayLike, bins: int = 10) -> list[tuple[float, float, int]]:
+    """For equal-width bins of confidence: (mean confidence, mean observed, count), empty bins left out."""
+    confidence, observed = np.asarray(confidence, float), np.asarray(observed, float)
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    return [
+        (float(confidence[place == b].mean()), float(observed[place == b].mean()), int((place == b).sum()))
+        for b in range(bins)
+        if (place == b).any()
+    ]
+
+
+def calibration_error(confidence: ArrayLike, observed: ArrayLike, bins: int = 10) -> float:
+    """Expected calibration error: the bins' gaps, weighted by their counts (Guo et al. 2017)."""
+    rows = reliability(confidence, observed, bins)
+    return sum(abs(c - o) * n for c, o, n in rows) / sum(n for *_, n in rows)
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean of what is not NaN; NaN when nothing is."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")

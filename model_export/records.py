@@ -1,0 +1,119 @@
+"""The one record that every source is read into, and its JSONL form, which is also how users bring their data.
+
+    {"query": "red wool rug", "attributes": ["color", "material", "price"], "gains": [1, 1, 0],
+     "values": [["red"], [[4, 8]], []], "weight": 1.0}
+
+`gains[i]` says how much `attributes[i]` matters for the query, 0 not at all; what counts is their proportion.
+`values[i]` lists the words of the query that state it, as text or as [start, end) in Unicode code points; `[]` says
+that the query states none, `null` that nobody knows. `weight` says how much the record counts. `values` and `weight`
+may be left out.
+
+Knows: the record, its checks, its file form. Does not know: where records come from.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Span = tuple[int, int]
+
+
+class BadRecord(ValueError):
+    """A line that is not a record; the message names the file, the line and what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A query, candidates with their gains, and where in the query each candidate's value stands (None: unknown)."""
+
+    query: str
+    attributes: tuple[str, ...]
+    gains: tuple[float, ...]
+    values: tuple[tuple[Span, ...] | None, ...]
+    weight: float = 1.0
+
+    @property
+    def ranks(self) -> bool:
+        """Whether an order of the candidates can be wrong: some have a gain and some have none."""
+        return min(self.gains) == 0 < max(self.gains)
+
+
+def parse(line: dict[str, Any]) -> Record:
+    """A record from its JSON form. Raises BadRecord."""
+    query, attributes, gains = line.get("query"), line.get("attributes"), line.get("gains")
+    if not isinstance(query, str) or not query.strip():
+        raise BadRecord("'query' must be a text that is not blank")
+    if not isinstance(attributes, list) or not attributes or not all(isinstance(name, str) for name in attributes):
+        raise BadRecord("'attributes' must be a list of names")
+    if len(set(attributes)) < len(attributes):
+        raise BadRecord("'attributes' names one attribute twice")
+    if not isinstance(gains, list) or len(gains) != len(attributes):
+        raise BadRecord("'gains' must hold one number for each attribute")
+    if not all(_is_number(gain) and gain >= 0 for gain in gains):
+        raise BadRecord("'gains' must be numbers of at least 0")
+    values = line.get("values")
+    if values is None:
+        values = [None] * len(attributes)
+    if not isinstance(values, list) or len(values) != len(attributes):
+        raise BadRecord("'values' must hold one list or null for each attribute")
+    weight = line.get("weight", 1.0)
+    if not _is_number(weight) or weight < 0:
+        raise BadRecord("'weight' must be a number of at least 0")
+    spans = tuple(None if stated is None else tuple(_span(query, value) for value in stated) for stated in values)
+    return Record(query, tuple(attributes), tuple(map(float, gains)), spans, float(weight))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _span(query: str, value: Any) -> Span:
+    if isinstance(value, str) and value:
+        start = query.find(value)
+        if start < 0:
+            raise BadRecord(f"the value {value!r} does not stand in the query {query!r}")
+        return start, start + len(value)
+    if isinstance(value, list) and len(value) == 2 and all(isinstance(offset, int) for offset in value):
+        start, end = value
+        if 0 <= start < end <= len(query):
+            return start, end
+    raise BadRecord(f"a value must be words of the query or [start, end) within it, not {value!r}")
+
+
+def dump(record: Record) -> dict[str, Any]:
+    """The JSON form of a record; `parse(dump(r)) == r`."""
+    return {
+        "query": record.query,
+        "attributes": record.attributes,
+        "gains": record.gains,
+        "values": record.values,
+        "weight": record.weight,
+    }
+
+
+def read(path: Path) -> Iterator[Record]:
+    """The records of a JSONL file, in order; empty lines are skipped. Raises BadRecord."""
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                content = json.loads(line)
+                if not isinstance(content, dict):
+                    raise BadRecord("a record must be a JSON object")
+                yield parse(content)
+            except ValueError as error:
+                raise BadRecord(f"{path.name}, line {number}: {error}") from error
+
+
+def write(path: Path, records: Iterable[Record]) -> int:
+    """Write records as JSONL and give their number."""
+    count = 0
+    with path.open("w", encoding="utf-8") as lines:
+        for record in records:
+            lines.write(json.dumps(dump(record), ensure_ascii=False) + "\n")
+            count += 1
+    return count
