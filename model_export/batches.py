@@ -25,6 +25,9 @@ from service.text import QueryTokens, Tokenizer, collate, pack
 SORTED_TOGETHER = 8
 """So many batches are sorted by length together, to pad little and still mix."""
 
+RESPELLED = 0.6
+"""Half the records keep their names as they are; in the others each name is respelled with this probability."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -131,9 +134,10 @@ class Sampler:
         kept = gained + draw.sample(rest, min(len(rest), room))
         candidates = [(record.attributes[i], record.gains[i], record.values[i]) for i in kept]
         unstated = None if all(spans is None for spans in record.values) else ()
-        others = self._pool.others(record.attributes, draw, source.others, frequent=source.frequent)
+        others = self._pool.others(record.attributes, draw, source.others, frequent=source.frequent, complete=source.complete)
         candidates += [(name, 0.0, unstated) for name in others]
-        spelled = {spelling(name, draw): (gain, spans) for name, gain, spans in reversed(candidates)}
+        share = draw.choice((0.0, RESPELLED))
+        spelled = {spelling(name, draw, share): (gain, spans) for name, gain, spans in reversed(candidates)}
         names = draw.sample(list(spelled), len(spelled))
         return Record(
             record.query,
@@ -144,9 +148,9 @@ class Sampler:
         )
 
 
-def spelling(name: str, draw: random.Random) -> str:
-    """The name itself six times in ten, else another spelling of it where one is known."""
-    return draw.choice(SPELLINGS.get(name.lower(), (name,))) if draw.random() < 0.4 else name
+def spelling(name: str, draw: random.Random, share: float) -> str:
+    """The name itself, or with probability `share` another spelling of it where one is known."""
+    return draw.choice(SPELLINGS.get(name.lower(), (name,))) if draw.random() < share else name
 
 
 def thinned(record: Record, draw: random.Random) -> Record:

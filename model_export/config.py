@@ -36,6 +36,8 @@ class Source(_Section):
     """How many names of the catalogues, not among the record's own, are mixed in with gain 0."""
     frequent: float = Field(default=0.2, ge=0, le=1)
     """Share of those drawn by how often the catalogues use them; the rest is drawn evenly."""
+    complete: bool = False
+    """Whether a record names all attributes that apply: then one of near meaning may be drawn as another, too."""
     candidates: int = Field(default=20, ge=2, le=256)
     """At most so many candidates of one record in a training step."""
     drop_words: float = Field(default=0.0, ge=0, le=1)

@@ -34,10 +34,16 @@ class NamePool:
         self._names, self._near = list(counts), near
         self._cumulated = list(accumulate(counts.values()))
 
-    def others(self, own: Sequence[str], draw: random.Random, size: int, *, frequent: float) -> list[str]:
-        """Up to `size` names that mean none of `own`: the share `frequent` by frequency, the rest evenly."""
-        lowered = {name.lower() for name in own}
-        barred = lowered.union(*(self._near.get(name, frozenset()) for name in lowered))
+    def others(
+        self, own: Sequence[str], draw: random.Random, size: int, *, frequent: float, complete: bool = False
+    ) -> list[str]:
+        """Up to `size` names that are none of `own`: the share `frequent` by frequency, the rest evenly.
+
+        Unless `own` is complete, names of near meaning are left out, too.
+        """
+        barred = {name.lower() for name in own}
+        if not complete:
+            barred = barred.union(*(self._near.get(name, frozenset()) for name in barred))
         found: dict[str, None] = {}
         for _ in range(size * 20):
             if len(found) == size:
