@@ -1,12 +1,12 @@
 """`python -m model_export STAGE --config FILE`: run one stage, or all of them.
 
-Knows: which stage reads which folder. Does not know: what a stage does.
+Knows: which stage reads which folder, which options and which code it depends on. Does not know: what a stage does.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,22 +19,36 @@ from model_export.stage import StageFailed
 from service.errors import RankerError
 
 SHIPPED = Path(__file__).parent / "configs" / "default.toml"
-
-Work = Callable[[Path], dict[str, Any]]
+NAMES = ("sources", "examples", "train", "export", "quantise", "verify", "report", "package")
+TEXT_OPTIONS = ("base", "max_query_tokens", "max_attribute_tokens")
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a stage reads, which options it depends on, and what it does. Its folder bears its name."""
+    """What a stage reads, the options and modules it depends on, and what it does. Its folder bears its name."""
 
-    inputs: Iterable[Path]
-    options: Iterable[str]
-    work: Work
+    inputs: Sequence[Path]
+    options: Sequence[str]
+    modules: Sequence[str]
+    work: Callable[[Path], dict[str, Any]]
     resumable: bool = False
+
+    def run(self, name: str, config: Config) -> None:
+        """Run it unless nothing it depends on has changed."""
+        licences = {"sources": {"__all__": {"licence"}}} if name != "package" else None
+        options = config.model_dump(mode="json", include=set(self.options), exclude=licences)
+        stage.run(
+            name,
+            config.work / name,
+            config={"options": options, "code": stage.code(*self.modules)},
+            inputs=self.inputs,
+            work=self.work,
+            resumable=self.resumable,
+        )
 
 
 def stages(config: Config) -> dict[str, Stage]:
-    """Every stage, in order. Imports are here so that `--help` needs no torch."""
+    """Every stage by name. Imports are here so that `--help` needs no torch."""
     from model_export import pretrained
     from model_export.examples import write_examples
     from model_export.export import export
@@ -45,56 +59,62 @@ def stages(config: Config) -> dict[str, Stage]:
     from model_export.train import train
     from model_export.verify import verify
 
-    raw = {config.data / path for s in config.sources.values() for path in (s.train, s.dev) if path is not None}
+    raw = sorted({config.data / path for s in config.sources.values() for path in (s.train, s.dev) if path is not None})
     base = pretrained.base_folder(config)
-    at = {name: config.work / name for name in ("sources", "examples", "train", "export", "quantise", "verify")}
-    made = [at["examples"], at["train"], at["export"], at["quantise"]]
-    text = ("base", "max_query_tokens", "max_attribute_tokens")
-
-    return {
-        "sources": Stage(sorted(raw), ("sources", "seed"), lambda out: write_sources(config, out)),
+    sources, examples, trained, exported, quantised, verified, *_ = (config.work / name for name in NAMES)
+    made = (examples, trained, exported, quantised)
+    of_sources, of_training = ("sources", "seed"), ("sources", "seed", "training", *TEXT_OPTIONS)
+    of_verify = ("thresholds", "gpu_file", "value_threshold", *TEXT_OPTIONS)
+    works: dict[str, Stage] = {
+        "sources": Stage(
+            raw, of_sources, ("sources", "readers", "records", "names"), lambda out: write_sources(config, out)
+        ),
         "examples": Stage(
-            [at["sources"], base], ("sources", *text), lambda out: write_examples(config, at["sources"], out)
+            (sources, base),
+            (*of_sources, *TEXT_OPTIONS),
+            ("examples", "names"),
+            lambda out: write_examples(config, sources, out),
         ),
         "train": Stage(
-            [at["examples"], base],
-            ("sources", "training", "seed", *text),
-            lambda out: train(config, at["examples"], out),
+            (examples, base),
+            of_training,
+            ("train", "batches", "network", "names"),
+            lambda out: train(config, examples, out),
             resumable=True,
         ),
         "export": Stage(
-            [at["examples"], at["train"], base],
-            ("gpu_file", "value_threshold", *text),
-            lambda out: export(config, at["examples"], at["train"], out),
+            (examples, trained, base),
+            ("gpu_file", *TEXT_OPTIONS),
+            ("export", "network"),
+            lambda out: export(config, examples, trained, out),
         ),
         "quantise": Stage(
-            [at["examples"], at["export"]],
-            ("quantising", "seed", *text),
-            lambda out: quantise(config, at["examples"], at["export"], out),
+            (examples, exported),
+            ("quantising", "seed", *TEXT_OPTIONS),
+            ("quantise",),
+            lambda out: quantise(config, examples, exported, out),
         ),
-        "verify": Stage(
-            made,
-            ("thresholds", "gpu_file", "value_threshold", *text),
-            lambda out: verify(config, at["examples"], at["train"], at["export"], at["quantise"], out),
+        "verify": Stage(made, of_verify, ("verify", "evaluation", "metrics"), lambda out: verify(config, *made, out)),
+        "report": Stage(
+            (*made, verified),
+            ("name", *of_training),
+            ("report", "figures", "baselines", "metrics"),
+            lambda out: report(config, *made, verified, out),
         ),
         "package": Stage(
-            [at["export"], at["quantise"], at["verify"]],
-            Config.model_fields,
-            lambda out: write_bundle(config, at["export"], at["quantise"], at["verify"], out),
-        ),
-        "report": Stage(
-            [*made, at["verify"]],
-            ("name", "sources"),
-            lambda out: report(config, at["examples"], at["train"], at["export"], at["quantise"], at["verify"], out),
+            (sources, exported, quantised, verified),
+            sorted(set(Config.model_fields) - {"data", "work"}),
+            ("package",),
+            lambda out: write_bundle(config, sources, exported, quantised, verified, out),
         ),
     }
+    return works
 
 
 def main() -> None:
     """Read the command line and run. Errors that name their way out are told in one sentence."""
-    names = ("all", "sources", "examples", "train", "export", "quantise", "verify", "package", "report")
     parser = argparse.ArgumentParser(prog="python -m model_export", description="From data to a bundle.")
-    parser.add_argument("stage", choices=names, help="which stage to run; 'all' runs each that has something to do")
+    parser.add_argument("stage", choices=("all", *NAMES), help="'all' runs each stage that has something to do")
     parser.add_argument("--config", type=Path, default=SHIPPED, help="the run's TOML file (default: the shipped one)")
     parser.add_argument("--data", type=Path, help="folder of the data sets (default: the config's)")
     parser.add_argument("--work", type=Path, help="folder of the stages (default: the config's)")
@@ -104,16 +124,12 @@ def main() -> None:
         config = configuration.load(arguments.config, data=arguments.data, work=arguments.work)
         config.work.mkdir(parents=True, exist_ok=True)
         found = stages(config)
-        for name in found if arguments.stage == "all" else (arguments.stage,):
-            chosen = found[name]
-            stage.run(
-                name,
-                config.work / name,
-                config=config.model_dump(mode="json", include=set(chosen.options)),
-                inputs=chosen.inputs,
-                work=chosen.work,
-                resumable=chosen.resumable,
-            )
+        for name in NAMES if arguments.stage == "all" else (arguments.stage,):
+            found[name].run(name, config)
+        if arguments.stage == "verify":
+            from model_export.verify import refuse
+
+            refuse(config, *(config.work / name for name in ("export", "quantise", "verify")))
     except (BadConfig, BadRecord, StageFailed, RankerError) as error:
         sys.exit(f"model_export: {error}")
 

@@ -7,10 +7,11 @@ Knows: sampling, augmentation, targets. Does not know: the network, losses, the 
 
 import random
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 
 import numpy as np
 import torch
@@ -20,7 +21,8 @@ from model_export.config import Config, Source
 from model_export.examples import NamePool
 from model_export.names import SPELLINGS
 from model_export.records import Record, Span
-from service.text import QueryTokens, Tokenizer, collate, pack
+from model_export.rows import packed
+from service.text import QueryTokens, Tokenizer, collate
 
 SORTED_TOGETHER = 8
 """So many batches are sorted by length together, to pad little and still mix."""
@@ -51,11 +53,7 @@ def collated(
     tokenizer: Tokenizer, examples: Sequence[Record], importance: float = 1.0, mean_weight: float = 1.0
 ) -> Batch:
     """Tensors of records as they are: every candidate, in the order given."""
-    queries = [tokenizer.query(record.query) for record in examples]
-    rows = [
-        pack(query, [tokenizer.attribute(name) for name in record.attributes], row_tokens=2**31)[0]
-        for query, record in zip(queries, examples, strict=True)
-    ]
+    queries, rows = zip(*(packed(tokenizer, record) for record in examples), strict=True)
     feed = collate(rows)
     shape = feed["attribute_positions"].shape
     gains, present = np.zeros(shape, np.float32), np.zeros(shape, bool)
@@ -97,8 +95,8 @@ class Sampler:
         draw = random.Random(f"{config.seed}/schedule")
         steps = config.training.steps * config.training.accumulate
         self._sources = draw.choices(names, [config.sources[name].rate for name in names], k=steps)
-        taken: Counter[str] = Counter()
-        self._turns = [taken.update([name]) or taken[name] - 1 for name in self._sources]
+        turns: dict[str, Iterator[int]] = defaultdict(count)
+        self._turns = [next(turns[name]) for name in self._sources]
         self._mean_weight = {name: float(np.mean([record.weight for record in train[name]])) or 1.0 for name in names}
         self._epoch = lru_cache(maxsize=2 * len(names))(self._draw_epoch)
 
@@ -134,7 +132,9 @@ class Sampler:
         kept = gained + draw.sample(rest, min(len(rest), room))
         candidates = [(record.attributes[i], record.gains[i], record.values[i]) for i in kept]
         unstated = None if all(spans is None for spans in record.values) else ()
-        others = self._pool.others(record.attributes, draw, source.others, frequent=source.frequent, complete=source.complete)
+        others = self._pool.others(
+            record.attributes, draw, source.others, frequent=source.frequent, complete=source.complete
+        )
         candidates += [(name, 0.0, unstated) for name in others]
         share = draw.choice((0.0, RESPELLED))
         spelled = {spelling(name, draw, share): (gain, spans) for name, gain, spans in reversed(candidates)}

@@ -6,9 +6,9 @@ Does not know: what a stage does with it.
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 
 class BadConfig(ValueError):
@@ -105,6 +105,14 @@ class Config(_Section):
     quantising: Quantising = Quantising()
     thresholds: Thresholds = Thresholds()
 
+    @model_validator(mode="after")
+    def _one_split(self) -> Self:
+        shares: dict[Path, float] = {}
+        for name, source in self.sources.items():
+            if source.dev is None and shares.setdefault(source.train, source.keep_aside) != source.keep_aside:
+                raise ValueError(f"sources.{name} must keep aside the share that the other sources of its data do")
+        return self
+
 
 def load(path: Path, *, data: Path | None = None, work: Path | None = None) -> Config:
     """Read a configuration; `data` and `work` replace the file's. Raises BadConfig."""
@@ -119,4 +127,4 @@ def load(path: Path, *, data: Path | None = None, work: Path | None = None) -> C
     except ValidationError as error:
         first = error.errors()[0]
         option = ".".join(str(part) for part in first["loc"])
-        raise BadConfig(f"{path}, option {option}: {first['msg']}") from error
+        raise BadConfig(f"{path}, {option or 'sources'}: {first['msg']}") from error

@@ -1,6 +1,6 @@
 """How good a graph is on dev records, measured through the code that serves.
 
-Knows: the metrics of rankings, values and weights, and the baselines beside them. Does not know: stages, plots.
+Knows: the metrics of rankings, values and weights. Does not know: stages, baselines, plots.
 """
 
 import math
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from model_export import metrics
 from model_export.records import Record, Span
+from model_export.rows import packed
 from service import scoring
 from service.model import Model
 from service.scoring import PairScore
-from service.text import QueryTokens, Tokenizer, pack
+from service.text import QueryTokens, Tokenizer
 
 BATCH_ROWS = 16
 
@@ -31,18 +32,15 @@ class Prediction:
 
 def predict(model: Model, tokenizer: Tokenizer, dev: Sequence[Record], *, threshold: float) -> list[Prediction]:
     """Score records in batches of like length; the predictions come in the records' order."""
-    queries = [tokenizer.query(record.query) for record in dev]
-    rows = [
-        pack(query, [tokenizer.attribute(name) for name in record.attributes], row_tokens=2**31)[0]
-        for query, record in zip(queries, dev, strict=True)
-    ]
+    queries_rows = [packed(tokenizer, record) for record in dev]
     found: dict[int, Prediction] = {}
-    by_length = sorted(range(len(rows)), key=lambda index: len(rows[index].input_ids))
-    for first in range(0, len(rows), BATCH_ROWS):
+    by_length = sorted(range(len(dev)), key=lambda index: len(queries_rows[index][1].input_ids))
+    for first in range(0, len(dev), BATCH_ROWS):
         part = by_length[first : first + BATCH_ROWS]
-        for index, scores in zip(part, model.run([rows[index] for index in part]), strict=True):
-            pairs = scoring.pair_scores(scores, queries[index].word_of, threshold=threshold)
-            found[index] = prediction(dev[index], queries[index], pairs)
+        for index, scores in zip(part, model.run([queries_rows[index][1] for index in part]), strict=True):
+            query = queries_rows[index][0]
+            pairs = scoring.pair_scores(scores, query.word_of, threshold=threshold)
+            found[index] = prediction(dev[index], query, pairs)
     return [found[index] for index in range(len(dev))]
 
 
@@ -101,20 +99,17 @@ def cross_entropy(logits: NDArray[np.float64], gains: Sequence[float], temperatu
     return float(-(np.asarray(gains) / sum(gains)) @ np.log(weights))
 
 
-def fit_temperature(sources: Sequence[Sequence[Prediction]]) -> float:
-    """The T that minimises the mean over the sources of the mean cross-entropy, by golden section over log T;
-    1 when no record ranks.
+def fit_temperature(predictions: Sequence[Prediction]) -> float:
+    """The T that minimises the mean cross-entropy of the records that rank, by golden section over log T.
 
-    (Guo et al. 2017, with graded gains in place of one label.)
+    1 when none ranks. (Guo et al. 2017, with graded gains in place of one label.)
     """
-    pairs = [[(p.logits, p.record.gains) for p in source if p.record.ranks] for source in sources]
-    used = [source for source in pairs if source]
-    if not used:
+    pairs = [(p.logits, p.record.gains) for p in predictions if p.record.ranks]
+    if not pairs:
         return 1.0
 
     def loss(log_temperature: float) -> float:
-        temperature = math.exp(log_temperature)
-        return metrics.mean([metrics.mean([cross_entropy(*p, temperature) for p in source]) for source in used])
+        return metrics.mean([cross_entropy(*pair, math.exp(log_temperature)) for pair in pairs])
 
     return math.exp(_golden_section(loss, math.log(0.1), math.log(10.0)))
 

@@ -21,10 +21,10 @@ from model_export.names import SPELLINGS
 from model_export.records import Record
 
 NEAR = 0.6
-"""Names whose pretrained embeddings have a larger cosine may mean the same: never one as the other's negative."""
+"""Names whose pretrained embeddings have a larger cosine may mean the same."""
 
 DEV_OTHERS = 20
-CATALOGUES = ("taxonomy", "titles")
+CATALOGUES = ("taxonomy", "titles", "jsonl")
 
 
 class NamePool:
@@ -45,7 +45,7 @@ class NamePool:
         if not complete:
             barred = barred.union(*(self._near.get(name, frozenset()) for name in barred))
         found: dict[str, None] = {}
-        for _ in range(size * 20):
+        for _ in range(size * 20 if self._names else 0):
             if len(found) == size:
                 break
             (name,) = draw.choices(self._names, cum_weights=self._cumulated if draw.random() < frequent else None)

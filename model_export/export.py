@@ -7,6 +7,8 @@ import json
 import logging
 import shutil
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,31 +54,36 @@ def load_trained(config: Config, trained: Path) -> PackedRanker:
     return ranker.eval()
 
 
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep what libraries say of themselves, errors aside, from the reader of a run."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
 def to_onnx(network: nn.Module, config: Config, path: Path) -> None:
     """Write a network as one ONNX file, every size of its inputs variable."""
     feed = collated(pretrained.tokenizer(config), SAMPLE).feed
     sizes = {name: dict.fromkeys(range(feed[name].dim()), torch.export.Dim.AUTO) for name in INPUTS}
-    exporter_log = logging.getLogger("torch.onnx")
-    level = exporter_log.level
-    exporter_log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                network,
-                tuple(feed[name] for name in INPUTS),
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=list(INPUTS),
-                output_names=list(OUTPUTS),
-                dynamic_shapes=(tuple(sizes.values()),)
-                if isinstance(network, HalfPrecision)
-                else tuple(sizes.values()),
-                external_data=False,
-                verbose=False,
-            )
-    finally:
-        exporter_log.setLevel(level)
+    named = tuple(sizes.values())
+    with quiet_libraries():
+        program = torch.onnx.export(
+            network,
+            tuple(feed[name] for name in INPUTS),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(INPUTS),
+            output_names=list(OUTPUTS),
+            dynamic_shapes=(named,) if isinstance(network, HalfPrecision) else named,
+            external_data=False,
+            verbose=False,
+        )
     assert program is not None
     program.save(str(path))
 
@@ -88,10 +95,9 @@ def export(config: Config, examples: Path, trained: Path, out: Path) -> dict[str
         to_onnx(HalfPrecision(load_trained(config, trained)), config, out / FP16)
     shutil.copyfile(pretrained.base_folder(config) / TOKENIZER, out / TOKENIZER)
     model, tokenizer = open_graph(out / FP32, device="cpu"), pretrained.tokenizer(config)
-    predictions = {}
-    for name in config.sources:
-        dev = list(records.read(examples / f"{name}.dev.jsonl"))
-        predictions[name] = evaluation.predict(model, tokenizer, dev, threshold=config.value_threshold)
-    temperature = evaluation.fit_temperature([part for part in predictions.values() if part])
+    dev = [record for name in config.sources for record in records.read(examples / f"{name}.dev.jsonl") if record.ranks]
+    temperature = evaluation.fit_temperature(
+        evaluation.predict(model, tokenizer, dev, threshold=config.value_threshold)
+    )
     (out / CALIBRATION).write_text(json.dumps({"temperature": temperature}) + "\n", encoding="utf-8")
     return {"opset": OPSET, "temperature": temperature}

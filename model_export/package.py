@@ -9,17 +9,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import onnxruntime
+
 from model_export import pretrained
 from model_export.config import Config
 from model_export.export import FP16, TOKENIZER
 from model_export.quantise import INT8
-from model_export.stage import hashes, sha256
+from model_export.stage import RECORD, sha256
+from model_export.verify import METRICS, refuse
 from service.bundle import FORMAT, MANIFEST, open_bundle, version_of
 
-MADE_WITH = ("torch", "transformers", "onnx", "onnxruntime-gpu")
+MADE_WITH = ("torch", "transformers", "onnx")
 
 
-def manifest(config: Config, folder: Path, files: dict[str, Path], metrics: dict[str, Any]) -> dict[str, Any]:
+def manifest(
+    config: Config, folder: Path, files: dict[str, Path], metrics: dict[str, Any], data: dict[str, dict[str, str]]
+) -> dict[str, Any]:
     """What the bundle says of itself; see `service.bundle`."""
     base = pretrained.base_folder(config)
     weights = next(path for path in sorted(base.iterdir()) if path.suffix in {".safetensors", ".bin"})
@@ -38,32 +43,28 @@ def manifest(config: Config, folder: Path, files: dict[str, Path], metrics: dict
         },
         "base": {"name": config.base, "licence": config.base_licence, "sha256": sha256(weights)},
         "training_data": [
-            {
-                "name": name,
-                "reader": source.reader,
-                "licence": source.licence,
-                "files": {
-                    str(Path(path).relative_to(config.data)): digest
-                    for path, digest in hashes([config.data / source.train]).items()
-                },
-            }
+            {"name": name, "reader": source.reader, "licence": source.licence, "files": data[name]}
             for name, source in config.sources.items()
         ],
         "metrics": metrics["metrics"]["int8"],
-        "made_with": {name: version(name) for name in MADE_WITH},
+        "made_with": {"onnxruntime": onnxruntime.__version__} | {name: version(name) for name in MADE_WITH},
     }
     return content | {"version": version_of(content)}
 
 
-def write_bundle(config: Config, exported: Path, quantised: Path, verified: Path, out: Path) -> dict[str, Any]:
-    """Run the stage: `out` is the bundle. Raises BundleError when the service would not open it."""
-    metrics = json.loads((verified / "metrics.json").read_text(encoding="utf-8"))
+def write_bundle(
+    config: Config, sources: Path, exported: Path, quantised: Path, verified: Path, out: Path
+) -> dict[str, Any]:
+    """Run the stage: `out` is the bundle. Raises StageFailed for files that were not verified or missed a limit."""
+    refuse(config, exported, quantised, verified)
+    metrics = json.loads((verified / METRICS).read_text(encoding="utf-8"))
+    data = json.loads((sources / RECORD).read_text(encoding="utf-8"))["outcome"]["files"]
     files = {"tokenizer": exported / TOKENIZER, "cpu": quantised / INT8}
     if config.gpu_file:
         files["gpu"] = exported / FP16
     for path in files.values():
         shutil.copyfile(path, out / path.name)
-    content = manifest(config, out, files, metrics)
+    content = manifest(config, out, files, metrics, data)
     text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True)
     (out / MANIFEST).write_text(text + "\n", encoding="utf-8")
     return {"version": open_bundle(out).version}

@@ -3,6 +3,7 @@
 Knows: where the base lies and how its plain embeddings are made. Does not know: heads, training.
 """
 
+import json
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -33,6 +34,11 @@ def base_folder(config: Config) -> Path:
     for needed in ("config.json", "tokenizer.json"):
         if not (folder / needed).is_file():
             raise StageFailed(f"the base model's folder {folder} holds no {needed}")
+    limit = json.loads((folder / "config.json").read_text(encoding="utf-8"))["max_position_embeddings"]
+    if config.max_query_tokens + config.max_attribute_tokens > limit:
+        raise StageFailed(
+            f"max_query_tokens and max_attribute_tokens together must not pass the base's {limit} positions"
+        )
     return folder
 
 

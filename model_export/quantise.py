@@ -1,48 +1,42 @@
 """Stage 5: the fp32 graph as int8 for CPUs.
 
-Static quantisation: scales are fixed from calibration data, so a logit does not depend on what else is in the batch.
-Three things are done beside the library's quantiser, each for a measured reason (README, decisions):
-- the second matmul of each feed-forward block gets SmoothQuant: its inputs' outliers are moved into the weights;
-- embedding tables are int8 with a scale for each row;
-- matmuls of the heads stay in fp32.
+Scales of activations are either fixed from calibration data or taken row by row, never over a batch: so a logit does
+not depend on what else is in it, which dynamic quantisation would break.
+- the encoder's matmuls are static int8, but
+- the second one of each feed-forward block, whose inputs have outliers, has 8-bit weights in blocks;
+- large embedding tables are int8 with a scale for each row; the heads stay in fp32.
 
-Knows: the graph's operators, onnxruntime's quantiser. Does not know: training, thresholds.
+Knows: the graph's operators, onnxruntime's quantisers. Does not know: training, thresholds.
 """
 
-import logging
 import random
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
-from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
 
 from model_export import pretrained, records
 from model_export.config import Config
-from model_export.export import FP32
+from model_export.export import FP32, quiet_libraries
 from model_export.records import Record
-from service.text import PADDING_BLOCK, Feed, Tokenizer, collate, pack
+from model_export.rows import packed
+from service.text import Feed, Tokenizer, collate
 
 INT8 = "model.int8.onnx"
-SMOOTHING = 0.5
-"""How much of an activation's range moves into the weights: SmoothQuant's alpha (Xiao et al. 2023)."""
+BLOCK = 128
+INT8_ARITHMETIC = 4
+"""MatMulNBits' accuracy level that also quantises its inputs, row by row."""
 MIN_TABLE_ROWS = 256
 
 
 def feeds(tokenizer: Tokenizer, examples: Sequence[Record]) -> list[Feed]:
     """One feed a record, all of one shape, which the quantiser's histograms want: padded to the longest record."""
-    together = collate(
-        [
-            pack(tokenizer.query(r.query), [tokenizer.attribute(a) for a in r.attributes], row_tokens=2**31)[0]
-            for r in examples
-        ]
-    )
+    together = collate([packed(tokenizer, record)[1] for record in examples])
     shared = "query_positions"
     return [
         {name: array if name == shared else array[i : i + 1] for name, array in together.items()}
@@ -76,43 +70,16 @@ def after_gelu(graph: ModelProto) -> list[NodeProto]:
     return [node for node in encoder_matmuls(graph) if node.input[0] in gelus]
 
 
-def smooth(graph: ModelProto, calibration: Sequence[Feed]) -> None:
-    """Divide the inputs of the `after_gelu` matmuls by a factor for each channel and multiply it into the weights.
-
-    The factor is `max|x|^a / max|w|^(1-a)` with a = SMOOTHING. The graph computes the same in fp32.
-    """
-    nodes = after_gelu(graph)
-    ranges = _channel_ranges(graph, [node.input[0] for node in nodes], calibration)
-    constants = weights_of(graph)
-    for index, node in enumerate(nodes):
-        weight = numpy_helper.to_array(constants[node.input[1]])
-        largest = np.maximum(ranges[node.input[0]], 1e-3)
-        factor = largest**SMOOTHING / np.maximum(np.abs(weight).max(axis=1), 1e-5) ** (1 - SMOOTHING)
-        factor = (factor / np.exp(np.log(factor).mean())).astype(np.float32)
-        constants[node.input[1]].CopyFrom(numpy_helper.from_array(weight * factor[:, None], node.input[1]))
-        name = f"smoothed_{index}"
-        graph.graph.initializer.append(numpy_helper.from_array(1 / factor, f"{name}_factor"))
-        position = list(graph.graph.node).index(node)
-        product = helper.make_node("Mul", [node.input[0], f"{name}_factor"], [name], name)
-        graph.graph.node.insert(position, product)
-        node.input[0] = name
-
-
-def _channel_ranges(
-    graph: ModelProto, tensors: Sequence[str], calibration: Sequence[Feed]
-) -> dict[str, NDArray[np.float32]]:
-    """The largest absolute value of each tensor's last axis over the calibration data, padding left out."""
-    probed = ModelProto()
-    probed.CopyFrom(graph)
-    probed.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in tensors)
-    session = ort.InferenceSession(probed.SerializeToString(), providers=["CPUExecutionProvider"])
-    ranges: dict[str, NDArray[np.float32]] = {}
-    for feed in calibration:
-        real = feed["block_ids"] != PADDING_BLOCK
-        for name, values in zip(tensors, session.run(list(tensors), feed), strict=True):
-            found = np.abs(values[real]).max(axis=0)
-            ranges[name] = np.maximum(ranges.get(name, found), found)
-    return ranges
+def quantise_after_gelu(graph: ModelProto, nodes: Sequence[str]) -> ModelProto:
+    """Give these matmuls 8-bit weights in blocks; their inputs are scaled row by row at run time."""
+    others = [node.name for node in graph.graph.node if node.op_type == "MatMul" and node.name not in nodes]
+    how = DefaultWeightOnlyQuantConfig(
+        block_size=BLOCK, is_symmetric=True, accuracy_level=INT8_ARITHMETIC, quant_format=QuantFormat.QOperator, bits=8
+    )
+    quantiser = MatMulNBitsQuantizer(graph, nodes_to_include=nodes, nodes_to_exclude=others, algo_config=how)
+    quantiser.process()
+    done: ModelProto = quantiser.model.model
+    return done
 
 
 def quantise_tables(graph: ModelProto) -> None:
@@ -160,31 +127,28 @@ def quantise(config: Config, examples: Path, exported: Path, out: Path) -> dict[
     """Run the stage: `model.int8.onnx`."""
     calibration = feeds(pretrained.tokenizer(config), _sample(config, examples))
     graph = onnx.load(exported / FP32)
-    smooth(graph, calibration)
-    quantised_nodes = [node.name for node in encoder_matmuls(graph)]
-    with tempfile.TemporaryDirectory() as folder:
-        smoothed = Path(folder) / "smoothed.onnx"
-        onnx.save(graph, smoothed)
-        logging.getLogger().setLevel(logging.ERROR)
+    blocked = [node.name for node in after_gelu(graph)]
+    static = [node.name for node in encoder_matmuls(graph) if node.name not in blocked]
+    with quiet_libraries():
         quantize_static(
-            smoothed,
+            exported / FP32,
             out / INT8,
             _Reader(calibration),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["MatMul"],
-            nodes_to_quantize=quantised_nodes,
+            nodes_to_quantize=static,
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.Percentile,
-            extra_options={"CalibPercentile": config.quantising.percentile, "QuantizeBias": False},
+            extra_options={"CalibPercentile": config.quantising.percentile},
         )
-    quantised = onnx.load(out / INT8)
+        quantised = quantise_after_gelu(onnx.load(out / INT8), blocked)
     quantise_tables(quantised)
-    onnx.checker.check_model(quantised)
     onnx.save(quantised, out / INT8)
     return {
         "bytes": (out / INT8).stat().st_size,
         "calibration_records": len(calibration),
-        "matmuls": len(quantised_nodes),
+        "static": len(static),
+        "blocks": len(blocked),
     }

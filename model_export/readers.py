@@ -16,7 +16,7 @@ from typing import Any
 
 from model_export import records
 from model_export.names import QUERYNER_TYPES
-from model_export.records import BadRecord, Record, Span
+from model_export.records import BadRecord, Record, Span, find_value
 
 NOT_STATED = "n/a"
 APPLIES = 0.2
@@ -63,31 +63,19 @@ def queryner(path: Path, _seed: int) -> Iterator[Keyed]:
 
 
 def titles(path: Path, _seed: int) -> Iterator[Keyed]:
-    """Product titles with the value of each attribute, "n/a" where it has none. A stated attribute has gain 1."""
+    """Product titles with the value of each attribute, "n/a" where it has none. A stated attribute has gain 1.
+
+    A value that stands nowhere in the title as words of its own is not known.
+    """
     for line in _lines(path):
         title, stated = line["input"], line["target_scores"]
-        values = tuple(
-            tuple(span for value in found if value != NOT_STATED for span in _find(title, value))
-            for found in stated.values()
-        )
+        found = {
+            name: [find_value(title, value) for value in values if value != NOT_STATED]
+            for name, values in stated.items()
+        }
+        spans = tuple(None if None in places else tuple(filter(None, places)) for places in found.values())
         if stated:
-            yield title, Record(title, tuple(stated), tuple(float(bool(spans)) for spans in values), values)
-
-
-def _find(title: str, value: str) -> list[Span]:
-    """Where the value stands in the title: at word borders if it can, once."""
-    folded, wanted = title.lower(), value.lower()
-    starts, start = [], folded.find(wanted)
-    while start >= 0:
-        starts.append(start)
-        start = folded.find(wanted, start + 1)
-
-    def whole(start: int) -> bool:
-        before, after = folded[start - 1 : start], folded[start + len(wanted) : start + len(wanted) + 1]
-        return not before.isalnum() and not after.isalnum()
-
-    best = next(filter(whole, starts), starts[0] if starts else None)
-    return [] if best is None or len(folded) != len(title) else [(best, best + len(wanted))]
+            yield title, Record(title, tuple(stated), tuple(float(bool(places)) for places in found.values()), spans)
 
 
 def taxonomy(path: Path, _seed: int) -> Iterator[Keyed]:

@@ -13,6 +13,7 @@ Knows: the record, its checks, its file form. Does not know: where records come 
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ class Record:
 
     @property
     def ranks(self) -> bool:
-        """Whether an order of the candidates can be wrong: some have a gain and some have none."""
+        """Whether the record asks which candidates matter: some have a gain and some have none."""
         return min(self.gains) == 0 < max(self.gains)
 
 
@@ -59,6 +60,8 @@ def parse(line: dict[str, Any]) -> Record:
         values = [None] * len(attributes)
     if not isinstance(values, list) or len(values) != len(attributes):
         raise BadRecord("'values' must hold one list or null for each attribute")
+    if not all(stated is None or isinstance(stated, list) for stated in values):
+        raise BadRecord("'values' must hold lists of words or null")
     weight = line.get("weight", 1.0)
     if not _is_number(weight) or weight < 0:
         raise BadRecord("'weight' must be a number of at least 0")
@@ -72,15 +75,26 @@ def _is_number(value: Any) -> bool:
 
 def _span(query: str, value: Any) -> Span:
     if isinstance(value, str) and value:
-        start = query.find(value)
-        if start < 0:
+        found = find_value(query, value)
+        if found is None:
             raise BadRecord(f"the value {value!r} does not stand in the query {query!r}")
-        return start, start + len(value)
+        return found
     if isinstance(value, list) and len(value) == 2 and all(isinstance(offset, int) for offset in value):
         start, end = value
         if 0 <= start < end <= len(query):
             return start, end
     raise BadRecord(f"a value must be words of the query or [start, end) within it, not {value!r}")
+
+
+def find_value(text: str, value: str) -> Span | None:
+    """Where a value stands in a text, whatever its case: as whole words, or else at the beginning of one, first come.
+
+    Scripts that put no space between words have no borders to go by: there the first occurrence is taken.
+    """
+    place = re.escape(value)
+    borders = (rf"(?<!\w){place}(?!\w)", rf"(?<!\w){place}", place if not value.isascii() else r"(?!)")
+    found = next(filter(None, (re.search(pattern, text, re.IGNORECASE) for pattern in borders)), None)
+    return found.span() if found else None
 
 
 def dump(record: Record) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from model_export.evaluation import Prediction
 from model_export.figures import framed, learning_curve, reliability_diagram, type_weights
 from model_export.quantise import INT8
 from model_export.stage import RECORD
+from model_export.verify import METRICS
 from service.model import open_graph
 
 PAGE, BASELINES = "report.html", "baselines.json"
@@ -78,7 +79,7 @@ def report(
     run = Run(
         config,
         outcome=stamps[trained.name].get("outcome", {}),
-        verified=json.loads((verified / "metrics.json").read_text(encoding="utf-8")),
+        verified=json.loads((verified / METRICS).read_text(encoding="utf-8")),
         seconds={name: stamp["seconds"] for name, stamp in stamps.items() if "seconds" in stamp},
         predictions=predictions,
         baselines=compared,

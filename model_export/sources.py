@@ -12,6 +12,7 @@ from model_export import records
 from model_export.config import Config, Source
 from model_export.readers import READERS
 from model_export.records import Record
+from model_export.stage import hashes
 
 
 def kept_aside(key: str, share: float) -> bool:
@@ -27,7 +28,18 @@ def write_sources(config: Config, out: Path) -> dict[str, Any]:
         counts[name] = {
             half: records.write(out / f"{name}.{half}.jsonl", _half(config, source, half)) for half in ("train", "dev")
         }
-    return {"records": counts}
+    return {"records": counts, "files": {name: _files(config, source) for name, source in config.sources.items()}}
+
+
+def _files(config: Config, source: Source) -> dict[str, str]:
+    """The hash of every file the source was read from, by its path under the data folder."""
+    paths = [path for path in (source.train, source.dev) if path is not None]
+    found = hashes(config.data / path for path in paths)
+    parents = [path.parent for path in paths]
+    return {
+        str(parents[int(place)] / rest): digest
+        for (place, _, rest), digest in ((key.partition("/"), digest) for key, digest in found.items())
+    }
 
 
 def _half(config: Config, source: Source, half: str) -> Iterator[Record]:

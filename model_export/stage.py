@@ -25,14 +25,22 @@ def sha256(path: Path) -> str:
 
 
 def hashes(inputs: Iterable[Path]) -> dict[str, str]:
-    """The hash of every file among the inputs, folders walked through. Raises StageFailed for a missing one."""
+    """The hash of every file among the inputs, folders walked through, by the input's place and the path within it.
+
+    So the same content has the same hashes wherever it lies. Raises StageFailed for a missing input.
+    """
     found: dict[str, str] = {}
-    for path in inputs:
+    for place, path in enumerate(inputs):
         if not path.exists():
             raise StageFailed(f"{path} is missing: give it, or run the stage that makes it")
         files = sorted(p for p in path.rglob("*") if p.is_file() and p.name != RECORD) if path.is_dir() else [path]
-        found |= {str(file): sha256(file) for file in files}
+        found |= {f"{place}/{file.relative_to(path.parent)}": sha256(file) for file in files}
     return found
+
+
+def code(*modules: str) -> dict[str, str]:
+    """The hashes of modules of this package: a stage runs again when what it is made of changes."""
+    return {name: sha256(Path(__file__).with_name(f"{name}.py")) for name in modules}
 
 
 def run(

@@ -42,18 +42,19 @@ class Progress:
 
 def losses(scores: Scores, batch: Batch) -> tuple[Tensor, Tensor]:
     """(importance, value): the listwise cross-entropy to the normalised gains (ListNet, Cao et al. 2007) over the
-    rows that have gains, and the binary cross-entropy over the tokens whose value is known. Both are weighted means.
+    rows that have gains, and the binary cross-entropy over the tokens whose value is known. Both are means in which
+    each record counts by its weight, whose mean over the source is 1.
     """
     logits = scores.logits.float().masked_fill(~batch.present, -math.inf)
     log_weights = torch.log_softmax(logits, dim=-1).masked_fill(~batch.present, 0.0)
     has_gain = batch.gains.sum(-1) > 0
     row_weight = batch.weight * has_gain
-    importance = -(batch.gains * log_weights).sum(-1) @ row_weight / row_weight.sum().clamp_min(1e-6)
+    importance = -(batch.gains * log_weights).sum(-1) @ row_weight / has_gain.sum().clamp_min(1)
     token_weight = batch.known * batch.weight[:, None, None]
     token_loss = nn.functional.binary_cross_entropy_with_logits(
         scores.value_logits.float(), batch.inside, reduction="none"
     )
-    return importance, (token_loss * token_weight).sum() / token_weight.sum().clamp_min(1e-6)
+    return importance, (token_loss * token_weight).sum() / batch.known.sum().clamp_min(1)
 
 
 def learning_rate(step: int, training: Training) -> float:
@@ -138,24 +139,25 @@ class Trainer:
 
     def _evaluate(self, bar: "tqdm[Any]") -> None:
         progress = self.progress
-        by_source = {name: self._dev_ndcg(dev) for name, dev in self._dev.items() if dev}
-        score = metrics.mean(list(by_source.values()))
+        found = {name: self._dev_ndcg(dev) for name, dev in self._dev.items() if dev}
+        score = metrics.mean([value for values in found.values() for value in values])
+        by_source = {name: metrics.mean(values) for name, values in found.items()}
         progress.dev.append({"step": progress.step, **by_source})
         bar.write(f"step {progress.step}: dev nDCG " + ", ".join(f"{n} {v:.4f}" for n, v in by_source.items()))
         if score > progress.best or math.isnan(score):
             progress.best, progress.stale = score, 0
-            torch.save(self._model.state_dict(), self._out / WEIGHTS)
+            self._write(self._model.state_dict(), WEIGHTS)
         else:
             progress.stale += 1
 
-    def _dev_ndcg(self, dev: Sequence[Record]) -> float:
+    def _dev_ndcg(self, dev: Sequence[Record]) -> list[float]:
         self._model.eval()
         found = []
         for batch, part in dev_batches(self._tokenizer, dev):
             with torch.inference_mode(), self._autocast():
                 logits = self._model(**on_device(batch, self.device).feed).logits.float().cpu().numpy()
             found += [metrics.ndcg(logits[i, : len(r.gains)], r.gains) for i, r in enumerate(part)]
-        return metrics.mean(found)
+        return found
 
     def _save(self) -> None:
         state = {
@@ -165,18 +167,21 @@ class Trainer:
             "random": torch.get_rng_state(),
             "progress": vars(self.progress),
         }
-        unfinished = self._out / f".{CHECKPOINT}"
-        torch.save(state, unfinished)
-        unfinished.replace(self._out / CHECKPOINT)
+        self._write(state, CHECKPOINT)
+
+    def _write(self, content: dict[str, Any], name: str) -> None:
+        unfinished = self._out / f".{name}"
+        torch.save(content, unfinished)
+        unfinished.replace(self._out / name)
 
     def _resume(self) -> None:
         if not (self._out / CHECKPOINT).exists():
             return
-        state = torch.load(self._out / CHECKPOINT, weights_only=True)
+        state = torch.load(self._out / CHECKPOINT, weights_only=True, map_location=self.device)
         self._model.load_state_dict(state["model"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._schedule.load_state_dict(state["schedule"])
-        torch.set_rng_state(state["random"])
+        torch.set_rng_state(state["random"].cpu())
         self.progress = Progress(**state["progress"])
         print(f"train: resumed at step {self.progress.step}", flush=True)
 

@@ -5,7 +5,7 @@ Knows: the thresholds' meaning. Does not know: how a graph was made, how a bundl
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,46 +13,49 @@ import numpy as np
 import torch
 
 from model_export import evaluation, pretrained, records
-from model_export.config import Config
-from model_export.evaluation import Prediction
+from model_export.config import Config, Thresholds
+from model_export.evaluation import Agreement, Prediction
 from model_export.export import CALIBRATION, FP16, FP32, load_trained
 from model_export.quantise import INT8
-from model_export.records import Record
-from model_export.stage import StageFailed
+from model_export.rows import packed
+from model_export.stage import StageFailed, sha256
 from service.model import INPUTS, Model, open_graph
-from service.text import Row, Tokenizer, collate, pack
+from service.scoring import RowScores
+from service.text import Row, collate
+
+METRICS = "metrics.json"
 
 PARITY_RECORDS = 64
-"""So many dev records of each source are compared with PyTorch and alone against batched."""
+"""So many dev records of each source are compared with PyTorch, and alone with batched."""
 
-
-def packed(tokenizer: Tokenizer, examples: Sequence[Record]) -> list[Row]:
-    """Each record as one row."""
-    return [
-        pack(tokenizer.query(r.query), [tokenizer.attribute(a) for a in r.attributes], row_tokens=2**31)[0]
-        for r in examples
-    ]
+ENOUGH = 100
+"""A source with so many records that rank is held to the limits of int8 by itself; all together always are."""
 
 
 def torch_difference(network: torch.nn.Module, model: Model, rows: Sequence[Row]) -> float:
-    """The largest difference of a logit between PyTorch in fp32 and a graph, each row alone."""
+    """The largest difference of a logit, a value's included, between PyTorch in fp32 and a graph, each row alone."""
     largest = 0.0
     for row in rows:
         feed = collate([row])
         with torch.inference_mode():
-            theirs = network(*(torch.from_numpy(feed[name]) for name in INPUTS)).logits[0].numpy()
-        largest = max(largest, float(np.abs(model.run([row])[0].logits - theirs).max()))
+            logits, values = network(*(torch.from_numpy(feed[name]) for name in INPUTS))
+        theirs = RowScores(logits[0].numpy(), values[0, :, 1:-1].numpy())
+        largest = max(largest, _difference(model.run([row])[0], theirs))
     return largest
 
 
 def batched_difference(model: Model, rows: Sequence[Row], *, size: int = 16) -> float:
-    """The largest difference of a logit between a row alone and the same row in a batch with others."""
+    """The largest difference of a logit, a value's included, between a row alone and the same row among others."""
     largest = 0.0
     for first in range(0, len(rows), size):
         part = list(rows[first : first + size])
         for row, together in zip(part, model.run(part), strict=True):
-            largest = max(largest, float(np.abs(model.run([row])[0].logits - together.logits).max()))
+            largest = max(largest, _difference(model.run([row])[0], together))
     return largest
+
+
+def _difference(ours: RowScores, theirs: RowScores) -> float:
+    return max(float(np.abs(mine - other).max(initial=0)) for mine, other in zip(ours, theirs, strict=True))
 
 
 class Findings:
@@ -75,65 +78,93 @@ class Findings:
             self.missed.append(f"{what} is {value:.4g}, asked is at least {limit:g}")
 
 
-def verify(config: Config, examples: Path, trained: Path, exported: Path, quantised: Path, out: Path) -> dict[str, Any]:
-    """Run the stage: `metrics.json` with the metrics by file and source and what was compared.
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a graph says of the dev records, by source."""
 
-    Raises StageFailed naming every threshold that was missed.
+    predictions: dict[str, list[Prediction]]
+    temperature: float
+
+    def measured(self) -> dict[str, dict[str, float]]:
+        """The metrics of each source."""
+        return {name: evaluation.measure(part, temperature=self.temperature) for name, part in self.predictions.items()}
+
+
+def compare_int8(findings: Findings, limits: Thresholds, int8: Judged, fp32: Judged) -> dict[str, Agreement]:
+    """Hold int8 to fp32 on all dev records that rank together, and on each source with enough of them."""
+    groups = {name: _ranking(int8, fp32, [name]) for name in fp32.predictions}
+    groups = {name: pairs for name, pairs in groups.items() if len(pairs) >= ENOUGH}
+    groups["all sources"] = _ranking(int8, fp32, list(fp32.predictions))
+    found = {}
+    for name, pairs in groups.items():
+        ours, theirs = ([pair[side] for pair in pairs] for side in (0, 1))
+        found[name] = evaluation.agreement(ours, theirs, temperature=fp32.temperature, lead=limits.lead)
+        measured = [evaluation.measure(part, temperature=fp32.temperature)["ndcg"] for part in (theirs, ours)]
+        findings.at_most(f"int8, {name}: nDCG lost", measured[0] - measured[1], limits.int8_ndcg_loss)
+        findings.at_most(f"int8, {name}: mean KL of the weights", found[name].kl, limits.int8_kl)
+        findings.at_least(f"int8, {name}: same first attribute", found[name].same_first, limits.int8_same_first)
+    return found
+
+
+def _ranking(ours: Judged, theirs: Judged, names: Sequence[str]) -> list[tuple[Prediction, Prediction]]:
+    pairs = (pair for name in names for pair in zip(ours.predictions[name], theirs.predictions[name], strict=True))
+    return [pair for pair in pairs if pair[0].record.ranks]
+
+
+def verify(config: Config, examples: Path, trained: Path, exported: Path, quantised: Path, out: Path) -> dict[str, Any]:
+    """Run the stage: `metrics.json` with the metrics by file and source, what was compared, and every limit missed.
+
+    Raises StageFailed when there is nothing to compare on. `refuse` is what stops a bundle that missed a limit.
     """
-    tokenizer, limits = pretrained.tokenizer(config), config.thresholds
+    tokenizer, limits, findings = pretrained.tokenizer(config), config.thresholds, Findings()
     temperature = json.loads((exported / CALIBRATION).read_text(encoding="utf-8"))["temperature"]
     dev = {name: list(records.read(examples / f"{name}.dev.jsonl")) for name in config.sources}
-    rows = packed(tokenizer, [record for part in dev.values() for record in part[:PARITY_RECORDS]])
-    findings, network = Findings(), load_trained(config, trained)
+    if not any(record.ranks for part in dev.values() for record in part):
+        raise StageFailed("no dev record has gains to rank by: give a source a dev file or a share to keep_aside")
+    rows = [packed(tokenizer, record)[1] for part in dev.values() for record in part[:PARITY_RECORDS]]
 
-    fp32 = open_graph(exported / FP32, device="cpu")
-    findings.at_most("fp32: logits to PyTorch", torch_difference(network, fp32, rows), limits.logits)
-    findings.at_most("fp32: batched to alone", batched_difference(fp32, rows), limits.fp32_batched)
-    reference = _predictions(fp32, tokenizer, dev, config)
-    metrics = {"fp32": _measured(reference, temperature)}
+    def judged(model: Model) -> Judged:
+        scored = {
+            name: evaluation.predict(model, tokenizer, part, threshold=config.value_threshold)
+            for name, part in dev.items()
+            if part
+        }
+        return Judged(scored, temperature)
 
-    int8 = open_graph(quantised / INT8, device="cpu")
-    findings.at_most("int8: batched to alone", batched_difference(int8, rows), limits.int8_batched)
-    ours = _predictions(int8, tokenizer, dev, config)
-    metrics["int8"] = _measured(ours, temperature)
-    agreements = {
-        name: evaluation.agreement(ours[name], reference[name], temperature=temperature, lead=limits.lead)
-        for name in ours
-    }
-    for name, agreement in agreements.items():
-        if "ndcg" in metrics["fp32"][name]:
-            loss = metrics["fp32"][name]["ndcg"] - metrics["int8"][name]["ndcg"]
-            findings.at_most(f"int8, {name}: nDCG lost", loss, limits.int8_ndcg_loss)
-        findings.at_most(f"int8, {name}: mean KL of the weights", agreement.kl, limits.int8_kl)
-        findings.at_least(f"int8, {name}: same first attribute", agreement.same_first, limits.int8_same_first)
-
+    network, graph = load_trained(config, trained), open_graph(exported / FP32, device="cpu")
+    findings.at_most("fp32: logits to PyTorch", torch_difference(network, graph, rows), limits.logits)
+    findings.at_most("fp32: batched to alone", batched_difference(graph, rows), limits.fp32_batched)
+    fp32 = judged(graph)
+    graph = open_graph(quantised / INT8, device="cpu")
+    findings.at_most("int8: batched to alone", batched_difference(graph, rows), limits.int8_batched)
+    int8 = judged(graph)
+    agreement = compare_int8(findings, limits, int8, fp32)
     if config.gpu_file:
-        fp16 = open_graph(exported / FP16, device="cpu")
-        findings.at_most("fp16: logits to PyTorch", torch_difference(network, fp16, rows), limits.fp16_logits)
-
+        graph = open_graph(exported / FP16, device="cpu")
+        findings.at_most("fp16: logits to PyTorch", torch_difference(network, graph, rows), limits.fp16_logits)
     content = {
         "temperature": temperature,
-        "metrics": metrics,
-        "agreement": {name: asdict(found) for name, found in agreements.items()},
+        "metrics": {"fp32": fp32.measured(), "int8": int8.measured()},
+        "agreement": {name: asdict(found) for name, found in agreement.items()},
         "checks": findings.checks,
         "missed": findings.missed,
+        "verified": {path.name: sha256(path) for path in graphs(config, exported, quantised)},
     }
-    (out / "metrics.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(content, indent=1), flush=True)
-    if findings.missed:
-        raise StageFailed("the bundle is refused: " + "; ".join(findings.missed))
+    (out / METRICS).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(content["checks"], indent=1), flush=True)
     return content
 
 
-def _predictions(
-    model: Model, tokenizer: Tokenizer, dev: dict[str, list[Record]], config: Config
-) -> dict[str, list[Prediction]]:
-    return {
-        name: evaluation.predict(model, tokenizer, part, threshold=config.value_threshold)
-        for name, part in dev.items()
-        if part
-    }
+def graphs(config: Config, exported: Path, quantised: Path) -> list[Path]:
+    """The files that a bundle takes over once they are verified."""
+    return [quantised / INT8, *([exported / FP16] if config.gpu_file else [])]
 
 
-def _measured(predictions: dict[str, list[Prediction]], temperature: float) -> dict[str, dict[str, float]]:
-    return {name: evaluation.measure(part, temperature=temperature) for name, part in predictions.items()}
+def refuse(config: Config, exported: Path, quantised: Path, verified: Path) -> None:
+    """Raise StageFailed when the files there are not those that were verified, or missed a limit."""
+    content = json.loads((verified / METRICS).read_text(encoding="utf-8"))
+    if content["missed"]:
+        raise StageFailed("the bundle is refused: " + "; ".join(content["missed"]))
+    for path in graphs(config, exported, quantised):
+        if content["verified"].get(path.name) != sha256(path):
+            raise StageFailed(f"{path} is not the file that was verified: run verify again")

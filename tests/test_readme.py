@@ -1,0 +1,65 @@
+"""The README holds what the code does: its settings, its examples, its files."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from model_export.records import parse
+from service.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CURLS = re.findall(r"^(curl .*?)(?=^curl|^```)", README, flags=re.S | re.M)
+
+
+def asked(client: TestClient, command: str) -> dict[str, object]:
+    """The answer to a curl line of the README."""
+    words = [word for word in shlex.split(command) if word not in {"curl", "-s"}]
+    path = words[0].removeprefix("http://127.0.0.1:8000")
+    response = client.post(path, content=words[2]) if "-d" in words else client.get(path)
+    assert response.status_code == 200
+    if path == "/metrics":
+        return {}
+    content: dict[str, object] = response.json()
+    return content
+
+
+def test_the_settings_table_is_the_codes() -> None:
+    rows = dict(re.findall(r"^\| `RANKER_(\w+)` \| `?(.*?)`? \| ", README, flags=re.M))
+    defaults = {name.upper(): "" if field.default is None else str(field.default) for name, field in Settings.model_fields.items()}
+    assert rows == defaults
+
+
+def test_each_setting_is_told_as_help_tells_it() -> None:
+    assert all(f"| {field.description} |" in README for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize("command", CURLS, ids=range(len(CURLS)))
+def test_every_curl_line_works(client: TestClient, command: str) -> None:
+    asked(client, command)
+
+
+def test_the_answer_shown_is_the_real_one(client: TestClient) -> None:
+    shown = json.loads(re.findall(r"```json\n(.*?)```", README, flags=re.S)[0])
+    real = asked(client, CURLS[0])
+    assert [w["attribute"] for w in shown["weights"]] == [w["attribute"] for w in real["weights"]]  # type: ignore[attr-defined]
+    assert shown["model"] == real["model"]
+    for told, found in zip(shown["weights"], real["weights"], strict=True):  # type: ignore[call-overload]
+        assert told["weight"] == pytest.approx(found["weight"], abs=0.02)
+        assert [v["text"] for v in told["values"]] == [v["text"] for v in found["values"]]
+
+
+def test_the_record_shown_is_one() -> None:
+    line = next(line for line in README.splitlines() if line.startswith('{"query": "red wool rug", "attributes"'))
+    assert parse(json.loads(line)).values == (((0, 3),), ((4, 8),), ())
+
+
+def test_the_file_tree_names_every_module() -> None:
+    tree = README.partition("## Files")[2]
+    modules = [path for package in ("service", "model_export") for path in (ROOT / package).rglob("*.py")]
+    missing = [str(path.relative_to(ROOT)) for path in modules if path.name not in tree]
+    assert [name for name in missing if not name.endswith("__init__.py")] == []
