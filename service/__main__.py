@@ -60,7 +60,7 @@ def read_settings(arguments: Sequence[str]) -> Settings:
 
 
 class PlainStart:
-    """Passes everything on, but of a failed start only the last line: the sentence that says what is wrong."""
+    """Passes everything on, but of a start that failed by name only the sentence that says what is wrong."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -70,7 +70,9 @@ class PlainStart:
 
         async def plain(message: Message) -> None:
             if message["type"] == "lifespan.startup.failed":
-                message = {**message, "message": message["message"].strip().splitlines()[-1]}
+                kind, _, sentence = message["message"].strip().splitlines()[-1].partition(": ")
+                if kind.startswith("service.errors."):
+                    message = {**message, "message": sentence}
             await send(message)
 
         await self._app(scope, receive, plain if scope["type"] == "lifespan" else send)

@@ -12,13 +12,14 @@ from fastapi import FastAPI
 
 from service.api import errors
 from service.api.middleware import RequestContext
-from service.api.routes import State, router
+from service.api.routes import State, documented, router
 from service.api.schemas import ModelAnswer
 from service.batching import Batcher
 from service.bundle import Bundle, default_folder, open_bundle
 from service.cache.levels import PairCache
 from service.cache.memory import MemoryCache
 from service.cache.redis import RedisCache
+from service.errors import StartError
 from service.model import Model, open_model
 from service.readiness import Readiness
 from service.settings import Settings
@@ -41,13 +42,20 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with AsyncExitStack() as stack:
-            state = await _open(settings, telemetry, stack)
+            try:
+                state = await _open(settings, telemetry, stack)
+            except StartError as error:
+                raise StartError(" ".join(str(error).split())) from error
             logger.info("ready: bundle %s %s on %s", *_identity(state["model"]))
             yield dict(state)
 
-    app = FastAPI(title="Attribute Ranker", description=DESCRIPTION, version="1", lifespan=lifespan)
+    app = FastAPI(
+        title="Attribute Ranker", description=DESCRIPTION, version="1", lifespan=lifespan, redirect_slashes=False
+    )
     app.add_middleware(RequestContext, telemetry=telemetry, max_body_bytes=settings.max_body_bytes)
     app.include_router(router)
+    for path, status in documented():
+        telemetry.requests.labels(path, status)
     errors.install(app)
     return app
 

@@ -4,6 +4,7 @@ Knows: futures, the one thread that runs the model, the queue's bound. Does not 
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,8 @@ from service.errors import ModelFailed, Overloaded
 from service.scoring import RowScores
 from service.telemetry import Telemetry
 from service.text import Row
+
+logger = logging.getLogger(__name__)
 
 
 class Runs(Protocol):
@@ -35,7 +38,7 @@ class _Waiting:
 class Batcher:
     """Scores rows in batches of about `batch_tokens` padded tokens; an async context manager.
 
-    At most `queue_rows` rows wait. A row whose caller has gone is dropped before the model sees it. A batch that
+    At most `queue_rows` rows wait. A row whose caller was cancelled is dropped before the model sees it. A batch that
     fails, fails its own rows; the loop goes on. On exit every row still waiting fails with Overloaded.
     """
 
@@ -51,6 +54,7 @@ class Batcher:
 
     async def __aenter__(self) -> Self:
         self._loop_task = asyncio.create_task(self._loop(), name="batcher")
+        self._loop_task.add_done_callback(_told_if_failed)
         return self
 
     async def __aexit__(
@@ -95,16 +99,16 @@ class Batcher:
                 continue
             try:
                 scores = await loop.run_in_executor(self._executor, self._run, [entry.row for entry in batch])
-            except Exception as error:  # noqa: BLE001  whatever it was, it must reach the callers and not the loop
-                failure = error if isinstance(error, ModelFailed) else ModelFailed(f"the batch failed: {error!r}")
-                for entry in batch:
-                    if not entry.scores.done():
-                        entry.scores.set_exception(failure)
-            else:
-                self.last_success = time.monotonic()
                 for entry, score in zip(batch, scores, strict=True):
                     if not entry.scores.done():
                         entry.scores.set_result(score)
+                self.last_success = time.monotonic()
+            except Exception as error:  # whatever it was, it must reach the callers and not the loop
+                logger.exception("a batch of %d rows failed", len(batch))
+                failure = error if isinstance(error, ModelFailed) else ModelFailed("the model failed on a batch")
+                for entry in batch:
+                    if not entry.scores.done():
+                        entry.scores.set_exception(failure)
 
     def _run(self, rows: list[Row]) -> list[RowScores]:
         with self._telemetry.stage.labels("model").time():
@@ -135,3 +139,8 @@ class Batcher:
         self._telemetry.batch_rows.observe(len(batch))
         self._telemetry.batch_tokens.observe(max(len(entry.row.input_ids) for entry in batch) * len(batch))
         return batch
+
+
+def _told_if_failed(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception():
+        logger.critical("the batcher has ended", exc_info=task.exception())

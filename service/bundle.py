@@ -27,7 +27,6 @@ REQUIRED_ROLES = ("tokenizer", "cpu")
 class Bundle:
     """A checked bundle. `version` is the hash of its content, `manifest` all that its manifest says."""
 
-    folder: Path
     name: str
     version: str
     temperature: float
@@ -62,10 +61,11 @@ def open_bundle(folder: Path) -> Bundle:
                 raise BundleError(f"the bundle {folder} lists no {role} file in its {MANIFEST}")
         for role, path in paths.items():
             _check(path, manifest["files"][role])
+        for entry in ("base", "training_data", "metrics"):
+            manifest[entry]
         if manifest["version"] != version_of(manifest):
             raise BundleError(f"{folder / MANIFEST} was altered: its content does not give its version")
         return Bundle(
-            folder=folder,
             name=manifest["name"],
             version=manifest["version"],
             temperature=float(manifest["temperature"]),

@@ -7,7 +7,8 @@ RankerError
 ├── BadInput              a request that is well formed but cannot be answered
 ├── Overloaded            the queue is full, or the service is stopping
 ├── DeadlineExceeded      the answer would come too late
-└── ModelFailed           a forward pass raised, or gave what is not a number
+├── ModelFailed           a forward pass raised, or gave what is not a number
+└── NotReady              the model gives no answer now
 """
 
 
@@ -45,3 +46,7 @@ class DeadlineExceeded(RankerError):
 
 class ModelFailed(RankerError):
     """The model gave no usable answer."""
+
+
+class NotReady(RankerError):
+    """The service cannot answer at present."""

@@ -35,14 +35,13 @@ class Model:
 
     session: ort.InferenceSession
     device: str
-    path: Path
 
     def run(self, rows: list[Row]) -> list[RowScores]:
         """Score rows as one batch. Raises ModelFailed when the graph fails or gives what is not a number."""
         try:
             logits, value_logits = self.session.run(list(OUTPUTS), collate(rows))
         except Exception as error:  # onnxruntime's exceptions share no narrower root
-            raise ModelFailed(f"the model failed on a batch of {len(rows)} rows: {error}") from error
+            raise ModelFailed(f"the model failed on a batch of {len(rows)} rows") from error
         scores = [
             RowScores(logits[i, : len(row.ends)], value_logits[i, : len(row.ends), 1 : row.query_length - 1])
             for i, row in enumerate(rows)
@@ -88,24 +87,24 @@ def open_graph(path: Path, *, device: Literal["cpu", "cuda"], threads: int = 0) 
         with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find; the session says it, too
             ort.preload_dlls()
     try:
-        session = ort.InferenceSession(str(path), options, providers=[provider])
+        session = ort.InferenceSession(str(path), options, providers=[provider], enable_fallback=0)
     except Exception as error:  # as above
         if device == "cuda":
             raise DeviceError(f"CUDA could not be used: {error}") from error
         raise BundleError(f"onnxruntime cannot load {path}: {error}") from error
+    _check_names(path, "input", {node.name for node in session.get_inputs()}, INPUTS)
+    _check_names(path, "output", {node.name for node in session.get_outputs()}, OUTPUTS)
+    model = Model(session, device)
+    try:
+        model.run([probe_row()])
+    except ModelFailed as error:
+        failure = DeviceError if device == "cuda" else BundleError
+        raise failure(f"{path} was loaded, but its first forward pass failed: {error.__cause__ or error}") from error
     if session.get_providers()[0] != provider:
         raise DeviceError(
             f"{device} was asked for and onnxruntime fell back to {session.get_providers()[0]}: "
             "install its CUDA packages (pip install 'attribute-ranker[gpu]') and check the driver"
         )
-    _check_names(path, "input", {node.name for node in session.get_inputs()}, INPUTS)
-    _check_names(path, "output", {node.name for node in session.get_outputs()}, OUTPUTS)
-    model = Model(session, device, path)
-    try:
-        model.run([probe_row()])
-    except ModelFailed as error:
-        failure = DeviceError if device == "cuda" else BundleError
-        raise failure(f"{path} was loaded, but its first forward pass failed: {error}") from error
     return model
 
 

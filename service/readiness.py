@@ -7,7 +7,7 @@ import asyncio
 import time
 
 from service.batching import Batcher
-from service.errors import Overloaded, RankerError
+from service.errors import NotReady, RankerError
 from service.model import probe_row
 
 LATELY_S = 10.0
@@ -21,13 +21,13 @@ class Readiness:
         self._batcher = batcher
 
     async def check(self) -> None:
-        """Return when the model answers. Raises Overloaded, with the reason, when it does not."""
+        """Return when the model answers. Raises NotReady, with the reason, when it does not."""
         if time.monotonic() - self._batcher.last_success < LATELY_S:
             return
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 await self._batcher.score([probe_row()])
         except TimeoutError as error:
-            raise Overloaded(f"the model gave no answer within {PROBE_TIMEOUT_S:g} s") from error
+            raise NotReady(f"the model gave no answer within {PROBE_TIMEOUT_S:g} s") from error
         except RankerError as error:
-            raise Overloaded(f"not ready: {error}") from error
+            raise NotReady(f"not ready: {error}") from error

@@ -58,13 +58,16 @@ class Tokenizer:
     """
 
     def __init__(self, path: Path, *, max_query_tokens: int, max_attribute_tokens: int) -> None:
-        self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises nothing narrower
+            raise BundleError(f"the tokenizer {path} cannot be read: {error}") from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._max_query = max_query_tokens - 2
         self._max_attribute = max_attribute_tokens - 1
         self._cls, self._sep = self._special(path, "[CLS]"), self._special(path, "[SEP]")
-        self.attribute = lru_cache(maxsize=65_536)(self._attribute)
+        self.attribute = lru_cache(maxsize=8_192)(self._attribute)
 
     def _special(self, path: Path, token: str) -> int:
         number = self._tokenizer.token_to_id(token)

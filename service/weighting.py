@@ -108,7 +108,8 @@ class Weigher:
             self._cache.put(key, new)
         scores = [known[field] if field in known else new[field] for field in fields]
         missed = sum(field in misses for field in fields)
-        return self._weighting(query, attributes, tokens, scores, temperature or self._temperature, missed)
+        temperature = self._temperature if temperature is None else temperature
+        return self._weighting(query, attributes, tokens, scores, temperature, missed)
 
     def _read(self, query: str, attributes: Sequence[str]) -> tuple[QueryTokens, list[AttributeTokens]]:
         tokens = self._tokenizer.query(query)
@@ -139,7 +140,8 @@ class Weigher:
         misses: int,
     ) -> Weighting:
         def values(score: PairScore) -> tuple[Value, ...]:
-            places = [(tokens.words[s.first][0], tokens.words[s.last][1], s.confidence) for s in score.spans]
+            known = (span for span in score.spans if span.last < len(tokens.words))
+            places = [(tokens.words[s.first][0], tokens.words[s.last][1], s.confidence) for s in known]
             return tuple(Value(query[start:end], start, end, confidence) for start, end, confidence in places)
 
         weights = scoring.softmax([score.logit for score in scores], temperature)

@@ -10,6 +10,7 @@ from fakes import FakeModel, scores_of
 
 from service.batching import Batcher
 from service.errors import ModelFailed, Overloaded
+from service.scoring import RowScores
 from service.telemetry import Telemetry
 from service.text import Row
 
@@ -81,6 +82,21 @@ def test_a_failed_batch_fails_its_own_rows_and_no_others() -> None:
         async with batcher(broken, batch_tokens=6) as it:
             answers = await asyncio.gather(*(it.score([row(n)]) for n in range(5, 10)), return_exceptions=True)
         assert [isinstance(answer, ModelFailed) for answer in answers] == [False, False, True, False, False]
+
+    run(work)
+
+
+def test_a_model_that_gives_too_few_scores_fails_its_callers_and_the_loop_goes_on() -> None:
+    class Forgetful(FakeModel):
+        def run(self, rows: list[Row]) -> list[RowScores]:
+            scores = super().run(rows)
+            return scores[:-1] if len(self.batches) == 1 else scores
+
+    async def work() -> None:
+        async with batcher(Forgetful()) as it:
+            with pytest.raises(ModelFailed):
+                await it.score([row(1)])
+            assert len(await it.score([row(2)])) == 1
 
     run(work)
 

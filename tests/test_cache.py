@@ -79,6 +79,8 @@ def test_memory_holds_no_more_than_its_bound_and_drops_what_was_used_longest_ago
 def test_memory_of_no_pairs_keeps_none() -> None:
     cache = MemoryCache(0)
     cache.put(b"q", {b"a": ONE})
+    cache.put(b"w", {})
+    assert not cache._queries
     assert (len(cache), cache.get(b"q", [b"a"])) == (0, {})
 
 
@@ -123,6 +125,51 @@ def test_redis_gives_back_what_was_written(redis_server: RedisServer) -> None:
             cache.put(b"q", {b"a": ONE, b"b": PairScore(-2.0, ())})
             await written(cache)
             assert await cache.get(b"q", [b"a", b"x", b"b"]) == {b"a": ONE, b"b": PairScore(-2.0, ())}
+
+    run(work)
+
+
+def test_more_reads_at_once_than_connections_all_find_what_is_there(redis_server: RedisServer) -> None:
+    async def work() -> None:
+        telemetry = Telemetry()
+        async with redis_cache(redis_server.url, telemetry) as cache:
+            cache.put(b"q", {b"a": ONE})
+            await written(cache)
+            found = await asyncio.gather(*(cache.get(b"q", [b"a"]) for _ in range(64)))
+        assert found == [{b"a": ONE}] * 64
+        assert telemetry.registry.get_sample_value("ranker_cache_faults_total", {"fault": "read"}) == 0
+
+    run(work)
+
+
+@pytest.mark.parametrize("reply", [b":5\r\n", b"*0\r\n", b"+OK\r\n", b"rubbish\r\n", b"$-1\r\n"])
+def test_a_redis_that_talks_rubbish_is_a_miss(reply: bytes) -> None:
+    async def work() -> None:
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while data := await reader.read(4096):
+                writer.write(reply if b"HMGET" in data else b"+OK\r\n" * data.count(b"CLIENT"))
+            writer.close()
+
+        server = await asyncio.start_server(talk, "127.0.0.1", 0)
+        telemetry = Telemetry()
+        async with redis_cache(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0", telemetry) as cache:
+            assert await cache.get(b"q", [b"a"]) == {}
+        server.close()
+        assert telemetry.registry.get_sample_value("ranker_cache_faults_total", {"fault": "read"}) == 1
+
+    run(work)
+
+
+def test_a_redis_that_refuses_writes_alone_is_told(redis_server: RedisServer) -> None:
+    async def work() -> None:
+        telemetry = Telemetry()
+        redis_server.client.config_set("maxmemory", "1")
+        async with redis_cache(redis_server.url, telemetry) as cache:
+            for _ in range(3):
+                cache.put(b"q", {b"a": ONE})
+                await written(cache)
+                await cache.get(b"q", [b"a"])
+        assert telemetry.registry.get_sample_value("ranker_cache_degraded") == 1
 
     run(work)
 
@@ -210,8 +257,9 @@ def test_a_full_queue_of_writes_drops_and_counts() -> None:
 
 
 def test_a_url_that_is_none_stops_the_start() -> None:
-    with pytest.raises(StartError, match="RANKER_REDIS_URL"):
-        redis_cache("http://somewhere")
+    for url in ("http://somewhere", "redis://:s3cr/et@somewhere", "redis://somewhere/0?foo=1"):
+        with pytest.raises(StartError, match=r"^RANKER_REDIS_URL cannot be used; its form is redis:"):
+            redis_cache(url)
 
 
 def test_a_logit_that_is_not_a_number_is_never_read() -> None:

@@ -27,8 +27,9 @@ QUERIES = st.sampled_from(
     ]
 )
 NAMES = (
-    "color", "material", "washing care", "battery life", "brand", "heel height", "memory", "screen size", "country of origin",
-    "price", "size", "颜色", "product_type", "UoM", "a very long name of an attribute that nobody uses", "7",
+    "color", "material", "washing care", "battery life", "brand", "heel height", "memory", "screen size",
+    "country of origin", "price", "size", "颜色", "product_type", "UoM", "7",
+    "a very long name of an attribute that nobody uses",
 )  # fmt: skip
 CANDIDATES = st.lists(st.sampled_from(NAMES), min_size=1, max_size=12, unique=True)
 

@@ -13,7 +13,7 @@ from service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CURLS = re.findall(r"^(curl .*?)(?=^curl|^```)", README, flags=re.S | re.M)
+CURLS = re.findall(r"^(curl .*?)(?=^curl|^```)", README, flags=re.DOTALL | re.MULTILINE)
 
 
 def asked(client: TestClient, command: str) -> dict[str, object]:
@@ -29,8 +29,11 @@ def asked(client: TestClient, command: str) -> dict[str, object]:
 
 
 def test_the_settings_table_is_the_codes() -> None:
-    rows = dict(re.findall(r"^\| `RANKER_(\w+)` \| `?(.*?)`? \| ", README, flags=re.M))
-    defaults = {name.upper(): "" if field.default is None else str(field.default) for name, field in Settings.model_fields.items()}
+    rows = dict(re.findall(r"^\| `RANKER_(\w+)` \| `?(.*?)`? \| ", README, flags=re.MULTILINE))
+    defaults = {
+        name.upper(): "" if field.default is None else str(field.default)
+        for name, field in Settings.model_fields.items()
+    }
     assert rows == defaults
 
 
@@ -44,7 +47,7 @@ def test_every_curl_line_works(client: TestClient, command: str) -> None:
 
 
 def test_the_answer_shown_is_the_real_one(client: TestClient) -> None:
-    shown = json.loads(re.findall(r"```json\n(.*?)```", README, flags=re.S)[0])
+    shown = json.loads(re.findall(r"```json\n(.*?)```", README, flags=re.DOTALL)[0])
     real = asked(client, CURLS[0])
     assert [w["attribute"] for w in shown["weights"]] == [w["attribute"] for w in real["weights"]]  # type: ignore[attr-defined]
     assert shown["model"] == real["model"]

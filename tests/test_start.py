@@ -1,4 +1,4 @@
-"""`python -m service` as an operator meets it: settings, the start that fails by name, the stop that cuts nobody off."""
+"""`python -m service` as an operator meets it: settings, a start that fails by name, a stop that cuts nobody off."""
 
 import os
 import shutil

@@ -3,6 +3,7 @@
 Knows: the error tree, status codes, FastAPI's own errors. Does not know: where errors come from.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,8 +12,11 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
+from service.api.middleware import REQUEST_ID
 from service.api.schemas import ErrorAnswer, ErrorDetail
-from service.errors import BadInput, DeadlineExceeded, ModelFailed, Overloaded, RankerError
+from service.errors import BadInput, DeadlineExceeded, ModelFailed, NotReady, Overloaded, RankerError
+
+logger = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 1
 
@@ -29,6 +33,7 @@ MEANINGS: dict[type[RankerError], Meaning] = {
     Overloaded: Meaning(503, "overloaded"),
     DeadlineExceeded: Meaning(504, "deadline_exceeded"),
     ModelFailed: Meaning(500, "model_failed"),
+    NotReady: Meaning(503, "not_ready"),
 }
 HTTP_ERRORS = {
     404: ("not_found", "there is nothing at this path; /docs lists what there is"),
@@ -48,7 +53,8 @@ def answer(error: RankerError | ValidationError, request_id: str) -> ErrorAnswer
 
 
 def _answer(code: str, message: str, request_id: str, field: str | None = None) -> ErrorAnswer:
-    return ErrorAnswer(error=ErrorDetail(code=code, message=message, field=field, request_id=request_id))
+    place = {"field": field} if field else {}
+    return ErrorAnswer(error=ErrorDetail(code=code, message=message, request_id=request_id, **place))
 
 
 def _invalid(errors: Sequence[Mapping[str, Any]], request_id: str) -> ErrorAnswer:
@@ -85,5 +91,9 @@ def install(app: FastAPI) -> None:
         return told
 
     @app.exception_handler(Exception)
-    async def unexpected(request: Request, _: Exception) -> Response:
-        return _response(500, _answer(*INTERNAL, request.state.request_id))
+    async def unexpected(request: Request, error: Exception) -> Response:
+        request_id = request.state.request_id
+        logger.error("a request failed", exc_info=error, extra={"fields": {"request_id": request_id}})
+        told = _response(500, _answer(*INTERNAL, request_id))
+        told.headers[REQUEST_ID] = request_id
+        return told

@@ -7,6 +7,7 @@ import asyncio
 from typing import Any, TypedDict, cast
 
 from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import ValidationError
 
@@ -49,8 +50,14 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
+def documented() -> list[tuple[str, str]]:
+    """Every (path, status) that the routes may answer with."""
+    routes = [route for route in router.routes if isinstance(route, APIRoute)]
+    return [(route.path, str(status)) for route in routes for status in (200, *route.responses)]
+
+
 def _state(request: Request) -> State:
-    return cast(State, request.state._state)
+    return cast(State, request.scope["state"])
 
 
 async def _weigh(state: State, wanted: WeightsRequest) -> Weighting:

@@ -29,7 +29,7 @@ class MemoryCache:
 
     def put(self, query: bytes, scores: Mapping[bytes, PairScore]) -> None:
         """Keep these scores; oldest queries make room."""
-        if len(scores) > self._limit:
+        if not scores or len(scores) > self._limit:
             return
         known = self._queries.setdefault(query, {})
         self._queries.move_to_end(query)

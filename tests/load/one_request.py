@@ -2,8 +2,8 @@
 
     python tests/load/one_request.py [--requests 300]
 
-The service runs in a process of its own with the shipped bundle on the CPU. Requests and bare runs take turns, each with
-a query never sent before and the same 20 attributes, so that both see the same machine. Prints one line of JSON.
+The service runs in a process of its own with the shipped bundle on the CPU. Requests and bare runs take turns, each
+with a query never sent before and the same 20 attributes, so that both see the same machine. Prints one line of JSON.
 """
 
 import argparse
@@ -21,11 +21,15 @@ from service.bundle import default_folder, open_bundle
 from service.model import OUTPUTS, open_model
 from service.text import Tokenizer, collate, pack
 
-ATTRIBUTES = (
-    "color,material,size,brand,style,pattern,shape,price,country of origin,washing care,pile height,backing material,"
-    "indoor outdoor use,room type,warranty length,weight,rug thickness,eco friendly,age group,season"
-).split(",")
-WORDS = "red wool runner rug hallway blue cotton kids large small round modern vintage soft washable outdoor".split()
+ATTRIBUTES = [
+    *("color", "material", "size", "brand", "style", "pattern", "shape", "price", "country of origin", "washing care"),
+    *("pile height", "backing material", "indoor outdoor use", "room type", "warranty length", "weight"),
+    *("rug thickness", "eco friendly", "age group", "season"),
+]
+WORDS = [
+    *("red", "wool", "runner", "rug", "hallway", "blue", "cotton", "kids"),
+    *("large", "small", "round", "modern", "vintage", "soft", "washable", "outdoor"),
+]
 
 
 def query(number: int) -> str:
@@ -80,7 +84,11 @@ def measure(url: str, requests: int) -> dict[str, float]:
             session.run(list(OUTPUTS), feed)
             bare.append(time.perf_counter() - begun)
     medians = [statistics.median(times[20:]) * 1000 for times in (served, bare)]
-    return {"served_ms": round(medians[0], 2), "bare_ms": round(medians[1], 2), "ratio": round(medians[0] / medians[1], 3)}
+    return {
+        "served_ms": round(medians[0], 2),
+        "bare_ms": round(medians[1], 2),
+        "ratio": round(medians[0] / medians[1], 3),
+    }
 
 
 def main() -> None:
