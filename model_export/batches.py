@@ -130,11 +130,12 @@ class Sampler:
         rest = [i for i, gain in enumerate(record.gains) if gain == 0]
         room = max(0, source.candidates - source.others - len(gained))
         kept = gained + draw.sample(rest, min(len(rest), room))
+        if len(kept) > source.candidates:
+            kept = draw.sample(gained, source.candidates)
+        size = min(source.others, source.candidates - len(kept))
         candidates = [(record.attributes[i], record.gains[i], record.values[i]) for i in kept]
         unstated = None if all(spans is None for spans in record.values) else ()
-        others = self._pool.others(
-            record.attributes, draw, source.others, frequent=source.frequent, complete=source.complete
-        )
+        others = self._pool.others(record.attributes, draw, size, frequent=source.frequent, complete=source.complete)
         candidates += [(name, 0.0, unstated) for name in others]
         share = draw.choice((0.0, RESPELLED))
         spelled = {spelling(name, draw, share): (gain, spans) for name, gain, spans in reversed(candidates)}
@@ -176,7 +177,7 @@ def thinned(record: Record, draw: random.Random) -> Record:
 
     def placed(span: Span) -> Span | None:
         inside = [(start, end) for start, end in words if start < span[1] and end > span[0]]
-        if span not in kept or not inside:
+        if not inside or len(inside) < len(record.query[slice(*span)].split()):
             return None
         (first, _), (last, last_end) = inside[0], inside[-1]
         return moved[first] + max(0, span[0] - first), moved[last] + min(span[1], last_end) - last

@@ -78,6 +78,7 @@ class Thresholds(_Section):
 
     logits: float = 1e-4
     int8_ndcg_loss: float = 0.002
+    int8_f1_loss: float = 0.01
     int8_kl: float = 1e-2
     int8_same_first: float = 0.98
     lead: float = 0.05

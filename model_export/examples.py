@@ -85,12 +85,14 @@ def write_examples(config: Config, sources: Path, out: Path) -> dict[str, Any]:
 def _near(config: Config, names: Sequence[str]) -> dict[str, list[str]]:
     vectors = pretrained.embed(config, names)
     cosine = vectors @ vectors.T
-    return {
-        name: sorted(
-            {names[other] for other in np.flatnonzero(cosine[index] > NEAR).tolist()}.union(SPELLINGS.get(name, ()))
-        )
+    near = {
+        name: {names[other] for other in np.flatnonzero(cosine[index] > NEAR).tolist()}.union(SPELLINGS.get(name, ()))
         for index, name in enumerate(names)
     }
+    for name, spellings in SPELLINGS.items():
+        for other in near.keys() & set(spellings):
+            near[other].add(name)
+    return {name: sorted(others) for name, others in near.items()}
 
 
 def _with_others(dev: Iterator[Record], used: Counter[str]) -> Iterator[Record]:

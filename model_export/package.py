@@ -41,7 +41,7 @@ def manifest(
             "max_query_tokens": config.max_query_tokens,
             "max_attribute_tokens": config.max_attribute_tokens,
         },
-        "base": {"name": config.base, "licence": config.base_licence, "sha256": sha256(weights)},
+        "base": {"name": Path(config.base).name, "licence": config.base_licence, "sha256": sha256(weights)},
         "training_data": [
             {"name": name, "reader": source.reader, "licence": source.licence, "files": data[name]}
             for name, source in config.sources.items()

@@ -1,9 +1,9 @@
 """Stage 5: the fp32 graph as int8 for CPUs.
 
-Scales of activations are either fixed from calibration data or taken row by row, never over a batch: so a logit does
-not depend on what else is in it, which dynamic quantisation would break.
+Scales of activations are fixed from calibration data, never taken over a batch: so a logit does not depend on what
+else is in it, which dynamic quantisation would break.
 - the encoder's matmuls are static int8, but
-- the second one of each feed-forward block, whose inputs have outliers, has 8-bit weights in blocks;
+- the second one of each feed-forward block, whose inputs have outliers, multiplies in fp32 with weights kept as int8;
 - large embedding tables are int8 with a scale for each row; the heads stay in fp32.
 
 Knows: the graph's operators, onnxruntime's quantisers. Does not know: training, thresholds.
@@ -18,7 +18,6 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
 
 from model_export import pretrained, records
 from model_export.config import Config
@@ -28,9 +27,6 @@ from model_export.rows import packed
 from service.text import Feed, Tokenizer, collate
 
 INT8 = "model.int8.onnx"
-BLOCK = 128
-INT8_ARITHMETIC = 4
-"""MatMulNBits' accuracy level that also quantises its inputs, row by row."""
 MIN_TABLE_ROWS = 256
 
 
@@ -70,46 +66,55 @@ def after_gelu(graph: ModelProto) -> list[NodeProto]:
     return [node for node in encoder_matmuls(graph) if node.input[0] in gelus]
 
 
-def quantise_after_gelu(graph: ModelProto, nodes: Sequence[str]) -> ModelProto:
-    """Give these matmuls 8-bit weights in blocks; their inputs are scaled row by row at run time."""
-    others = [node.name for node in graph.graph.node if node.op_type == "MatMul" and node.name not in nodes]
-    how = DefaultWeightOnlyQuantConfig(
-        block_size=BLOCK, is_symmetric=True, accuracy_level=INT8_ARITHMETIC, quant_format=QuantFormat.QOperator, bits=8
-    )
-    quantiser = MatMulNBitsQuantizer(graph, nodes_to_include=nodes, nodes_to_exclude=others, algo_config=how)
-    quantiser.process()
-    done: ModelProto = quantiser.model.model
-    return done
+def store_weights(graph: ModelProto, nodes: Sequence[NodeProto]) -> None:
+    """Store these matmuls' weights as int8 with one scale for each output: `Cast(q) * scale`.
+
+    They multiply in fp32: onnxruntime computes the product once, when it loads the graph.
+    """
+    constants = weights_of(graph)
+    for node in nodes:
+        q, scale = _as_int8(graph, constants[node.input[1]], axis=0)
+        made = [
+            helper.make_node("Cast", [q], [f"{q}_float"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", [f"{q}_float", scale], [node.input[1]]),
+        ]
+        _insert(graph, node, made)
 
 
-def quantise_tables(graph: ModelProto) -> None:
+def store_tables(graph: ModelProto) -> None:
     """Store every large embedding table as int8 with one scale for each row: `Cast(Gather(q)) * Gather(scale)`."""
     constants = weights_of(graph)
     for node in [n for n in graph.graph.node if n.op_type == "Gather" and n.input[0] in constants]:
-        tensor = constants[node.input[0]]
-        if len(tensor.dims) != 2 or tensor.dims[0] < MIN_TABLE_ROWS or tensor.data_type != TensorProto.FLOAT:
+        table = constants[node.input[0]]
+        if len(table.dims) != 2 or table.dims[0] < MIN_TABLE_ROWS or table.data_type != TensorProto.FLOAT:
             continue
-        table, (indices,), (output,) = numpy_helper.to_array(tensor), node.input[1:], node.output
-        scale = np.maximum(np.abs(table).max(axis=1, keepdims=True), 1e-8) / 127
-        names = {part: f"{tensor.name}_{part}" for part in ("int8", "scale", "rows", "scales", "float")}
-        graph.graph.initializer.remove(tensor)
-        graph.graph.initializer.extend(
-            [
-                numpy_helper.from_array(np.rint(table / scale).astype(np.int8), names["int8"]),
-                numpy_helper.from_array(scale.astype(np.float32), names["scale"]),
-            ]
-        )
-        position = list(graph.graph.node).index(node)
+        (indices,), (output,) = node.input[1:], node.output
+        q, scale = _as_int8(graph, table, axis=1)
+        made = [
+            helper.make_node("Gather", [q, indices], [f"{q}_rows"]),
+            helper.make_node("Gather", [scale, indices], [f"{scale}_rows"]),
+            helper.make_node("Cast", [f"{q}_rows"], [f"{q}_float"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", [f"{q}_float", f"{scale}_rows"], [output]),
+        ]
+        _insert(graph, node, made)
         graph.graph.node.remove(node)
-        for offset, made in enumerate(
-            (
-                helper.make_node("Gather", [names["int8"], indices], [names["rows"]]),
-                helper.make_node("Gather", [names["scale"], indices], [names["scales"]]),
-                helper.make_node("Cast", [names["rows"]], [names["float"]], to=TensorProto.FLOAT),
-                helper.make_node("Mul", [names["float"], names["scales"]], [output]),
-            )
-        ):
-            graph.graph.node.insert(position + offset, made)
+
+
+def _as_int8(graph: ModelProto, tensor: TensorProto, *, axis: int) -> tuple[str, str]:
+    """Replace a constant matrix by an int8 one and its scales, one for each slice along the other axis; their names."""
+    values = numpy_helper.to_array(tensor)
+    scale = np.maximum(np.abs(values).max(axis=axis, keepdims=True), 1e-8) / 127
+    names = f"{tensor.name}_int8", f"{tensor.name}_scale"
+    graph.graph.initializer.remove(tensor)
+    graph.graph.initializer.append(numpy_helper.from_array(np.rint(values / scale).astype(np.int8), names[0]))
+    graph.graph.initializer.append(numpy_helper.from_array(scale.astype(np.float32), names[1]))
+    return names
+
+
+def _insert(graph: ModelProto, before: NodeProto, nodes: Sequence[NodeProto]) -> None:
+    position = list(graph.graph.node).index(before)
+    for offset, node in enumerate(nodes):
+        graph.graph.node.insert(position + offset, node)
 
 
 def _sample(config: Config, examples: Path) -> list[Record]:
@@ -127,8 +132,8 @@ def quantise(config: Config, examples: Path, exported: Path, out: Path) -> dict[
     """Run the stage: `model.int8.onnx`."""
     calibration = feeds(pretrained.tokenizer(config), _sample(config, examples))
     graph = onnx.load(exported / FP32)
-    blocked = [node.name for node in after_gelu(graph)]
-    static = [node.name for node in encoder_matmuls(graph) if node.name not in blocked]
+    precise = [node.name for node in after_gelu(graph)]
+    static = [node.name for node in encoder_matmuls(graph) if node.name not in precise]
     with quiet_libraries():
         quantize_static(
             exported / FP32,
@@ -143,12 +148,13 @@ def quantise(config: Config, examples: Path, exported: Path, out: Path) -> dict[
             calibrate_method=CalibrationMethod.Percentile,
             extra_options={"CalibPercentile": config.quantising.percentile},
         )
-        quantised = quantise_after_gelu(onnx.load(out / INT8), blocked)
-    quantise_tables(quantised)
+    quantised = onnx.load(out / INT8)
+    store_weights(quantised, after_gelu(quantised))
+    store_tables(quantised)
     onnx.save(quantised, out / INT8)
     return {
         "bytes": (out / INT8).stat().st_size,
         "calibration_records": len(calibration),
         "static": len(static),
-        "blocks": len(blocked),
+        "weights_alone": len(precise),
     }

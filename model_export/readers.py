@@ -24,18 +24,21 @@ APPLIES = 0.2
 Keyed = tuple[str, Record]
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def _lines(path: Path, *needed: str) -> Iterator[dict[str, Any]]:
     with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                yield json.loads(line)
+                content = json.loads(line)
             except ValueError as error:
                 raise BadRecord(f"{path.name}, line {number}: not JSON: {error}") from error
+            if missing := [name for name in needed if not isinstance(content, dict) or name not in content]:
+                raise BadRecord(f"{path.name}, line {number}: there is no {missing[0]!r}: is it of another format?")
+            yield content
 
 
 def queryner(path: Path, _seed: int) -> Iterator[Keyed]:
     """Shopping queries whose words people tagged with 17 types (BIO). A type that is mentioned has gain 1."""
-    for line in _lines(path):
+    for line in _lines(path, "tokens", "labels"):
         tokens, labels = line["tokens"], line["labels"]
         offsets, query = [], ""
         for token in tokens:
@@ -67,7 +70,7 @@ def titles(path: Path, _seed: int) -> Iterator[Keyed]:
 
     A value that stands nowhere in the title as words of its own is not known.
     """
-    for line in _lines(path):
+    for line in _lines(path, "input", "target_scores"):
         title, stated = line["input"], line["target_scores"]
         found = {
             name: [find_value(title, value) for value in values if value != NOT_STATED]

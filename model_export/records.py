@@ -12,8 +12,8 @@ Knows: the record, its checks, its file form. Does not know: where records come 
 """
 
 import json
-import math
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +70,7 @@ def parse(line: dict[str, Any]) -> Record:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _span(query: str, value: Any) -> Span:
@@ -86,13 +86,21 @@ def _span(query: str, value: Any) -> Span:
     raise BadRecord(f"a value must be words of the query or [start, end) within it, not {value!r}")
 
 
+# What makes a word longer: letters and digits, but not those of scripts that put no space between words.
+LETTER = r"[^\W\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]"
+
+
 def find_value(text: str, value: str) -> Span | None:
     """Where a value stands in a text, whatever its case: as whole words, or else at the beginning of one, first come.
 
     Scripts that put no space between words have no borders to go by: there the first occurrence is taken.
     """
     place = re.escape(value)
-    borders = (rf"(?<!\w){place}(?!\w)", rf"(?<!\w){place}", place if not value.isascii() else r"(?!)")
+    borders = (
+        rf"(?<!{LETTER}){place}(?!{LETTER})",
+        rf"(?<!{LETTER}){place}",
+        place if not value.isascii() else r"(?!)",
+    )
     found = next(filter(None, (re.search(pattern, text, re.IGNORECASE) for pattern in borders)), None)
     return found.span() if found else None
 
@@ -101,21 +109,21 @@ def dump(record: Record) -> dict[str, Any]:
     """The JSON form of a record; `parse(dump(r)) == r`."""
     return {
         "query": record.query,
-        "attributes": record.attributes,
-        "gains": record.gains,
-        "values": record.values,
+        "attributes": list(record.attributes),
+        "gains": list(record.gains),
+        "values": [None if spans is None else [list(span) for span in spans] for spans in record.values],
         "weight": record.weight,
     }
 
 
 def read(path: Path) -> Iterator[Record]:
     """The records of a JSONL file, in order; empty lines are skipped. Raises BadRecord."""
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
-                content = json.loads(line)
+                content = json.loads(line.decode())
                 if not isinstance(content, dict):
                     raise BadRecord("a record must be a JSON object")
                 yield parse(content)

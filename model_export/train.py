@@ -21,6 +21,7 @@ from model_export.config import Config, Training
 from model_export.examples import read_pool
 from model_export.network import PackedRanker, Scores
 from model_export.records import Record
+from model_export.stage import StageFailed
 from service.text import Tokenizer
 
 WEIGHTS = "weights.pt"
@@ -125,7 +126,7 @@ class Trainer:
             importance, value = losses(Scores(*scores), batch)
             loss = (batch.importance * importance + self._options.value_loss * value) / self._options.accumulate
             if not torch.isfinite(loss):
-                raise FloatingPointError(f"the loss is not finite at step {step}; lower the rates or turn bf16 off")
+                raise StageFailed(f"the loss is not finite at step {step}; lower the rates or turn bf16 off")
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         nn.utils.clip_grad_norm_(self._model.parameters(), self._options.clip)

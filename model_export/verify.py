@@ -33,29 +33,31 @@ ENOUGH = 100
 
 
 def torch_difference(network: torch.nn.Module, model: Model, rows: Sequence[Row]) -> float:
-    """The largest difference of a logit, a value's included, between PyTorch in fp32 and a graph, each row alone."""
+    """The largest difference, as `difference` says, between PyTorch in fp32 and a graph, each row alone."""
     largest = 0.0
     for row in rows:
         feed = collate([row])
         with torch.inference_mode():
             logits, values = network(*(torch.from_numpy(feed[name]) for name in INPUTS))
         theirs = RowScores(logits[0].numpy(), values[0, :, 1:-1].numpy())
-        largest = max(largest, _difference(model.run([row])[0], theirs))
+        largest = max(largest, difference(model.run([row])[0], theirs))
     return largest
 
 
 def batched_difference(model: Model, rows: Sequence[Row], *, size: int = 16) -> float:
-    """The largest difference of a logit, a value's included, between a row alone and the same row among others."""
+    """The largest difference, as `difference` says, between a row alone and the same row among others."""
     largest = 0.0
     for first in range(0, len(rows), size):
         part = list(rows[first : first + size])
         for row, together in zip(part, model.run(part), strict=True):
-            largest = max(largest, _difference(model.run([row])[0], together))
+            largest = max(largest, difference(model.run([row])[0], together))
     return largest
 
 
-def _difference(ours: RowScores, theirs: RowScores) -> float:
-    return max(float(np.abs(mine - other).max(initial=0)) for mine, other in zip(ours, theirs, strict=True))
+def difference(ours: RowScores, theirs: RowScores) -> float:
+    """The largest difference of a logit, or of the probability that a token belongs to a value."""
+    mine, other = (1 / (1 + np.exp(-scores.value_logits)) for scores in (ours, theirs))
+    return max(float(np.abs(ours.logits - theirs.logits).max()), float(np.abs(mine - other).max(initial=0)))
 
 
 class Findings:
@@ -139,6 +141,13 @@ def verify(config: Config, examples: Path, trained: Path, exported: Path, quanti
     findings.at_most("int8: batched to alone", batched_difference(graph, rows), limits.int8_batched)
     int8 = judged(graph)
     agreement = compare_int8(findings, limits, int8, fp32)
+    f1 = [
+        evaluation.measure([p for part in side.predictions.values() for p in part], temperature=temperature)
+        for side in (fp32, int8)
+    ]
+    if "value_f1" in f1[0]:
+        lost = f1[0]["value_f1"] - f1[1]["value_f1"]
+        findings.at_most("int8, all sources: value F1 lost", lost, limits.int8_f1_loss)
     if config.gpu_file:
         graph = open_graph(exported / FP16, device="cpu")
         findings.at_most("fp16: logits to PyTorch", torch_difference(network, graph, rows), limits.fp16_logits)

@@ -24,7 +24,17 @@ def folder(tmp_path: Path) -> Path:
     limits = {"max_query_tokens": 384, "max_attribute_tokens": 128}
     write(
         tmp_path,
-        {"format": 1, "name": "t", "files": entries, "temperature": 1, "value_threshold": 0.5, "limits": limits},
+        {
+            "format": 1,
+            "name": "t",
+            "files": entries,
+            "temperature": 1,
+            "value_threshold": 0.5,
+            "limits": limits,
+            "base": {},
+            "training_data": [],
+            "metrics": {},
+        },
     )
     return tmp_path
 
@@ -83,7 +93,9 @@ def test_an_altered_manifest_is_refused(folder: Path) -> None:
         open_bundle(folder)
 
 
-@pytest.mark.parametrize("entry", ["files", "temperature", "limits", "name", "version"])
+@pytest.mark.parametrize(
+    "entry", ["files", "temperature", "limits", "name", "version", "base", "training_data", "metrics"]
+)
 def test_a_missing_entry_is_named(folder: Path, entry: str) -> None:
     manifest = manifest_of(folder)
     del manifest[entry]

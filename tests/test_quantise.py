@@ -1,0 +1,214 @@
+"""Quantising: every part stays within its rounding, and a logit stays a fact of its row alone."""
+
+import logging
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+from tiny import shop_records, tiny_config, tiny_graph, tiny_tokenizer, write_base
+
+from model_export import quantise, records
+from model_export.config import Config
+from model_export.export import FP32
+from model_export.quantise import (
+    INT8,
+    after_gelu,
+    encoder_matmuls,
+    feeds,
+    store_tables,
+    store_weights,
+    weights_of,
+)
+from model_export.records import Record
+from model_export.rows import packed
+from model_export.verify import batched_difference
+from service.model import OUTPUTS, Model, open_graph
+from service.text import Feed, Tokenizer
+
+UNEVEN = [*shop_records(), Record("红色羊毛地毯", ("颜色", "材质"), (1.0, 1.0), (None, None))]
+
+
+class Stage(NamedTuple):
+    """A quantised graph with where it came from."""
+
+    config: Config
+    examples: Path
+    exported: Path
+    out: Path
+    outcome: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module")
+def tokenizer(base: Path) -> Tokenizer:
+    return tiny_tokenizer(base)
+
+
+@pytest.fixture
+def graph() -> ModelProto:
+    return onnx.load_from_string(tiny_graph())
+
+
+@pytest.fixture(scope="module")
+def done(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    """The whole stage, run once."""
+    config = tiny_config(base)
+    examples, exported, out = (tmp_path_factory.mktemp(name) for name in ("examples", "exported", "out"))
+    records.write(examples / "shop.train.jsonl", UNEVEN)
+    (exported / FP32).write_bytes(tiny_graph())
+    return Stage(config, examples, exported, out, quantise.quantise(config, examples, exported, out))
+
+
+def run(graph: ModelProto, feed: Feed) -> list[NDArray[np.float32]]:
+    session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    answer: list[NDArray[np.float32]] = session.run([output.name for output in graph.graph.output], feed)
+    return answer
+
+
+def test_padded_feeds_have_one_shape(tokenizer: Tokenizer) -> None:
+    shapes = [{name: array.shape for name, array in feed.items()} for feed in feeds(tokenizer, UNEVEN)]
+    assert shapes == [shapes[0]] * len(UNEVEN)
+
+
+def test_a_padded_feed_scores_as_its_record_alone(tokenizer: Tokenizer, graph: ModelProto) -> None:
+    for padded, record in zip(feeds(tokenizer, UNEVEN), UNEVEN, strict=True):
+        (alone,) = feeds(tokenizer, [record])
+        logits = run(graph, padded)[0][:, : len(record.attributes)]
+        np.testing.assert_allclose(logits, run(graph, alone)[0], atol=2e-5)
+
+
+def test_the_matmuls_of_the_encoder_end_before_the_heads(graph: ModelProto) -> None:
+    assert len(encoder_matmuls(graph)) == 2 * 6
+
+
+def test_one_matmul_of_each_layer_reads_a_gelu(graph: ModelProto) -> None:
+    shapes = [tuple(weights_of(graph)[node.input[1]].dims) for node in after_gelu(graph)]
+    assert shapes == [(64, 32), (64, 32)]
+
+
+def test_weights_stored_in_int8_leave_the_answers_nearly_the_same(tokenizer: Tokenizer, graph: ModelProto) -> None:
+    calibration = feeds(tokenizer, UNEVEN)
+    reference = np.concatenate([run(graph, feed)[0] for feed in calibration])
+    store_weights(graph, after_gelu(graph))
+    logits = np.concatenate([run(graph, feed)[0] for feed in calibration])
+    assert np.abs(logits - reference).mean() < 0.05 * reference.std()
+
+
+def test_stored_weights_are_int8(graph: ModelProto) -> None:
+    names = [node.input[1] for node in after_gelu(graph)]
+    store_weights(graph, after_gelu(graph))
+    assert [weights_of(graph)[f"{name}_int8"].data_type for name in names] == [TensorProto.INT8] * 2
+
+
+def looking_up(table: NDArray[np.float32]) -> ModelProto:
+    """A graph that gives the rows of a table."""
+    return helper.make_model(
+        helper.make_graph(
+            [helper.make_node("Gather", ["table", "places"], ["rows"])],
+            "look up",
+            [helper.make_tensor_value_info("places", TensorProto.INT64, ["length"])],
+            [helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["length", table.shape[1]])],
+            [numpy_helper.from_array(table, "table")],
+        ),
+        opset_imports=[helper.make_opsetid("", 21)],
+        ir_version=10,
+    )
+
+
+def uneven_table(rows: int) -> NDArray[np.float32]:
+    """Rows of very different sizes, and one of nothing."""
+    generator = np.random.default_rng(3)
+    table = generator.normal(size=(rows, 8)) * np.logspace(-3, 3, rows)[:, None]
+    table[7] = 0
+    return np.asarray(table, np.float32)
+
+
+def test_a_quantised_table_is_within_half_a_step_of_each_row() -> None:
+    table = uneven_table(300)
+    graph = looking_up(table)
+    store_tables(graph)
+    (rows,) = run(graph, {"places": np.arange(300)})
+    step = np.abs(table).max(axis=1, keepdims=True) / 127
+    assert (np.abs(rows - table) <= step * 0.5001 + 1e-9).all()
+
+
+def test_a_quantised_table_is_stored_in_int8() -> None:
+    graph = looking_up(uneven_table(300))
+    store_tables(graph)
+    stored = [tensor for tensor in graph.graph.initializer if tensor.dims[1] == 8]
+    assert [tensor.data_type for tensor in stored] == [TensorProto.INT8]
+
+
+def test_a_graph_with_a_quantised_table_is_whole() -> None:
+    graph = looking_up(uneven_table(300))
+    store_tables(graph)
+    onnx.checker.check_model(graph)
+
+
+def test_a_small_table_stays_as_it_is() -> None:
+    graph = looking_up(uneven_table(100))
+    store_tables(graph)
+    assert graph == looking_up(uneven_table(100))
+
+
+def opened(path: Path) -> Model:
+    return open_graph(path, device="cpu", threads=1)
+
+
+def test_the_service_opens_the_int8_file(done: Stage) -> None:
+    assert {node.name for node in opened(done.out / INT8).session.get_outputs()} == set(OUTPUTS)
+
+
+def test_the_int8_file_says_nearly_what_the_fp32_file_says(done: Stage, tokenizer: Tokenizer) -> None:
+    rows = [packed(tokenizer, record)[1] for record in UNEVEN]
+    mine, theirs = (opened(path).run(rows) for path in (done.out / INT8, done.exported / FP32))
+    logits, reference = (np.concatenate([found.logits for found in side]) for side in (mine, theirs))
+    assert np.abs(logits - reference).mean() < 0.25 * reference.std()
+
+
+def test_an_int8_logit_does_not_depend_on_the_batch(done: Stage, tokenizer: Tokenizer) -> None:
+    rows = [packed(tokenizer, record)[1] for record in UNEVEN]
+    assert batched_difference(opened(done.out / INT8), rows) < 1e-3
+
+
+def test_every_matmul_of_the_encoder_is_quantised_and_none_of_the_heads(done: Stage, graph: ModelProto) -> None:
+    def in_fp32(graph: ModelProto) -> int:
+        constants = weights_of(graph)
+        return sum(node.op_type == "MatMul" and node.input[1] in constants for node in graph.graph.node)
+
+    assert in_fp32(graph) - in_fp32(onnx.load(done.out / INT8)) == len(encoder_matmuls(graph))
+
+
+def test_the_position_table_is_stored_in_int8(done: Stage) -> None:
+    tables = [t for t in onnx.load(done.out / INT8).graph.initializer if list(t.dims) == [512, 32]]
+    assert [table.data_type for table in tables] == [TensorProto.INT8]
+
+
+def test_the_stage_tells_what_it_made(done: Stage) -> None:
+    assert done.outcome == {
+        "bytes": (done.out / INT8).stat().st_size,
+        "calibration_records": len(UNEVEN),
+        "static": 10,
+        "weights_alone": 2,
+    }
+
+
+def test_calibration_takes_as_many_records_as_asked_for(done: Stage, tmp_path: Path) -> None:
+    config = tiny_config(done.config.base, quantising={"calibration_records": 5})
+    assert quantise.quantise(config, done.examples, done.exported, tmp_path)["calibration_records"] == 5
+
+
+def test_the_stage_leaves_the_log_as_it_was(done: Stage, tmp_path: Path) -> None:
+    root = logging.getLogger()
+    before = root.level, root.manager.disable
+    quantise.quantise(done.config, done.examples, done.exported, tmp_path)
+    assert (root.level, root.manager.disable) == before

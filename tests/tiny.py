@@ -1,0 +1,183 @@
+"""A BERT so small that every test can afford it, its tokenizer, and the configuration of a run that starts from it."""
+
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import tokenizers
+import torch
+from tokenizers import models, normalizers, pre_tokenizers
+from transformers import BertConfig, BertModel
+
+from model_export.config import Config
+from model_export.export import to_onnx
+from model_export.network import PackedRanker
+from model_export.records import Record
+from service.text import Row, Tokenizer, pack
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+WORDS = [
+    "red",
+    "blue",
+    "green",
+    "navy",
+    "black",
+    "white",
+    "wool",
+    "cotton",
+    "silk",
+    "leather",
+    "linen",
+    "rug",
+    "shirt",
+    "shoes",
+    "lamp",
+    "table",
+    "laptop",
+    "socks",
+    "type",
+    "color",
+    "colour",
+    "material",
+    "size",
+    "brand",
+    "price",
+    "shape",
+    "pattern",
+    "product",
+    "name",
+    "style",
+    "season",
+    "gender",
+    "memory",
+    "sport",
+    "room",
+    "care",
+    "men",
+    "women",
+    "kids",
+    "large",
+    "small",
+    "long",
+    "short",
+    "made",
+    "in",
+    "of",
+    "for",
+    "and",
+    "with",
+    "the",
+    "new",
+    "cheap",
+    "warm",
+    "round",
+    "##s",
+    "##ed",
+    "##ing",
+]
+CHINESE = "红蓝绿黑白色羊毛棉丝皮革地毯衬衫鞋灯桌电脑袜材质颜尺寸品牌价格形状大小号男女儿童长短新款圆方"
+
+
+def vocabulary() -> dict[str, int]:
+    """Words, single Chinese characters, and every letter and digit, so that nothing plain is unknown."""
+    pieces = (*SPECIAL, *WORDS, *CHINESE, *CHARACTERS, *(f"##{character}" for character in CHARACTERS))
+    return {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+
+
+def write_tokenizer(folder: Path) -> Path:
+    """A WordPiece tokenizer.json as a BERT's is."""
+    made = tokenizers.Tokenizer(models.WordPiece(vocabulary(), unk_token="[UNK]"))
+    made.normalizer = normalizers.BertNormalizer(lowercase=True)
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.add_special_tokens(list(SPECIAL))
+    made.save(str(folder / "tokenizer.json"))
+    return folder / "tokenizer.json"
+
+
+def tiny_tokenizer(folder: Path, **limits: int) -> Tokenizer:
+    """The tokenizer of a folder that `write_base` or `write_tokenizer` filled."""
+    return Tokenizer(folder / "tokenizer.json", **({"max_query_tokens": 64, "max_attribute_tokens": 16} | limits))
+
+
+def tiny_bert(seed: int = 0) -> BertModel:
+    """Random weights, large enough that what a token sees shows in its vector."""
+    torch.set_num_threads(1)  # so little work is only slowed down by sharing it
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(vocabulary()),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=512,
+        initializer_range=0.2,
+    )
+    config._attn_implementation = "sdpa"
+    return BertModel(config, add_pooling_layer=False)
+
+
+def tiny_ranker(seed: int = 0) -> PackedRanker:
+    """The whole network, ready to be asked, with logits as far apart as trained ones."""
+    ranker = PackedRanker(tiny_bert(seed)).eval()
+    last = ranker.importance[2]
+    assert isinstance(last, torch.nn.Linear)
+    torch.nn.init.normal_(last.weight)
+    return ranker
+
+
+def write_base(folder: Path) -> Path:
+    """A base model's folder: `config.json`, weights, `tokenizer.json`."""
+    tiny_bert().save_pretrained(folder)
+    write_tokenizer(folder)
+    return folder
+
+
+def tiny_config(base: Path | str, **options: Any) -> Config:
+    """The configuration of a run over one source called `shop`, in our own form."""
+    shop = {"reader": "jsonl", "train": "shop.jsonl", "licence": "CC0-1.0", "rate": 1, "others": 0}
+    content = {
+        "name": "tiny",
+        "base": str(base),
+        "base_licence": "CC0-1.0",
+        "max_query_tokens": 64,
+        "max_attribute_tokens": 16,
+        "gpu_file": False,
+        "sources": {"shop": shop},
+    }
+    return Config.model_validate(content | options)
+
+
+def shop_records() -> list[Record]:
+    """Twelve queries that state a color and a material, with the price as what does not matter."""
+    colors, materials, things = ("red", "blue", "green"), ("wool", "cotton"), ("rug", "shirt")
+    return [
+        Record(
+            f"{color} {material} {thing}",
+            ("color", "material", "price"),
+            (1.0, 1.0, 0.0),
+            (
+                ((0, len(color)),),
+                ((len(color) + 1, len(color) + 1 + len(material)),),
+                (),
+            ),
+        )
+        for color in colors
+        for material in materials
+        for thing in things
+    ]
+
+
+def row(tokenizer: Tokenizer, query: str, *attributes: str) -> Row:
+    """A query and its candidates as one packed row."""
+    return pack(tokenizer.query(query), [tokenizer.attribute(name) for name in attributes], row_tokens=10_000)[0]
+
+
+@lru_cache
+def tiny_graph() -> bytes:
+    """`tiny_ranker` as the exporter writes it in fp32, made once for all tests."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        to_onnx(tiny_ranker(), tiny_config(write_base(folder)), folder / "tiny.onnx")
+        return (folder / "tiny.onnx").read_bytes()
