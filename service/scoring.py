@@ -11,7 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 
 class ValueSpan(NamedTuple):
-    """Words `first` to `last` (inclusive, counted in the query) state a value, with this probability."""
+    """Words `first` to `last` (inclusive, counted in the query) state a value, with this probability.
+
+    The probability is one that fp32 holds, as logits are: a cache that keeps four bytes gives back the same.
+    """
 
     first: int
     last: int
@@ -77,4 +80,4 @@ def pair_scores(scores: RowScores, word_of: Sequence[int], *, threshold: float) 
 def _runs(inside: NDArray[np.bool_], probabilities: NDArray[np.float64]) -> tuple[ValueSpan, ...]:
     words = np.flatnonzero(inside)
     runs = np.split(words, np.flatnonzero(np.diff(words) > 1) + 1)
-    return tuple(ValueSpan(int(run[0]), int(run[-1]), float(probabilities[run].mean())) for run in runs)
+    return tuple(ValueSpan(int(run[0]), int(run[-1]), float(np.float32(probabilities[run].mean()))) for run in runs)
