@@ -6,20 +6,31 @@ Knows: the environment, the command line, uvicorn. Does not know: what the appli
 import difflib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import uvicorn
-from pydantic import ValidationError
+from prometheus_client import start_http_server
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, CliApp, SettingsConfigDict
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
 from service.app import create_app
+from service.errors import StartError
 from service.settings import Settings
-from service.telemetry import JsonLines
+from service.telemetry import SHARED_FOLDER, JsonLines, over_workers
 
-PREFIX = "RANKER_"
-SHUTDOWN_S = 30
+PREFIX, FROM_FILE = "RANKER_", "_FILE"
+SHUTDOWN_S, WORKER_START_S, KEEP_ALIVE_S = 30, 60, 75
+SECRETS = [name for name, field in Settings.model_fields.items() if field.annotation == SecretStr | None]
 
 logger = logging.getLogger("service")
 
@@ -27,7 +38,8 @@ logger = logging.getLogger("service")
 class FromOutside(Settings, BaseSettings):
     """Serve weights of attributes for shopping queries over HTTP.
 
-    Each setting is also read from the environment: RANKER_PORT is --port.
+    Each setting is also read from the environment: RANKER_PORT is --port. Secrets may be in files: RANKER_API_KEYS_FILE
+    names one.
     """
 
     model_config = SettingsConfigDict(
@@ -45,11 +57,17 @@ class FromOutside(Settings, BaseSettings):
 
 def read_settings(arguments: Sequence[str]) -> Settings:
     """The settings that flags, the environment and the defaults give, in this order. Exits with a sentence if none."""
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    for name in os.environ:
+    from_files = {f"{PREFIX}{name.upper()}{FROM_FILE}": f"{PREFIX}{name.upper()}" for name in SECRETS}
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | set(from_files)
+    for name in list(os.environ):
         if name.upper().startswith(PREFIX) and name.upper() not in known:
             nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0)[0]
             sys.exit(f"{name} is no setting; the nearest is {nearest} (python -m service --help lists all)")
+        if name in from_files and os.environ[name]:
+            try:
+                os.environ[from_files[name]] = Path(os.environ[name]).read_text(encoding="utf-8").strip()
+            except (OSError, ValueError) as error:
+                sys.exit(f"{name} names a file that cannot be read: {error}")
     try:
         found = CliApp.run(FromOutside, cli_args=list(arguments))
     except ValidationError as error:
@@ -78,21 +96,55 @@ class PlainStart:
         await self._app(scope, receive, plain if scope["type"] == "lifespan" else send)
 
 
+def application(settings: Settings, shared: Path | None = None) -> ASGIApp:
+    """What a process serves. Where several share a folder, the one above them handles SIGHUP: it replaces each."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    hangup = None if shared else getattr(signal, "SIGHUP", None)
+    return PlainStart(create_app(settings, shared=shared, reload_signal=hangup))
+
+
 def main() -> None:
     """Serve until a signal says stop: requests in flight are finished first."""
     settings = read_settings(sys.argv[1:])
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines())
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
+    try:
+        app = application(settings)
+    except StartError as error:
+        sys.exit(str(error))
     logger.info("settings", extra={"fields": {"settings": settings.model_dump(mode="json")}})
-    uvicorn.run(
-        PlainStart(create_app(settings)),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=SHUTDOWN_S,
-    )
+    options: dict[str, Any] = {
+        "host": settings.host,
+        "port": settings.port,
+        "log_config": None,
+        "access_log": False,
+        "timeout_keep_alive": KEEP_ALIVE_S,
+        "timeout_graceful_shutdown": SHUTDOWN_S,
+    }
+    if settings.workers == 1:
+        uvicorn.run(app, **options)
+    else:
+        _serve_many(settings, options)
+
+
+def _serve_many(settings: Settings, options: dict[str, Any]) -> None:
+    """Serve from processes that share a socket and a folder, in which they add up their metrics."""
+    with ExitStack() as stack:
+        shared = Path(stack.enter_context(TemporaryDirectory(prefix="attribute-ranker-")))
+        os.environ[SHARED_FOLDER] = str(shared)
+        if settings.metrics_port:
+            start_http_server(settings.metrics_port, settings.host, over_workers(shared))
+        config = uvicorn.Config(
+            partial(application, settings, shared),
+            factory=True,
+            workers=settings.workers,
+            timeout_worker_healthcheck=WORKER_START_S,
+            **options,
+        )
+        supervisor = Multiprocess(config, sockets=[stack.enter_context(closing(config.bind_socket()))])
+        supervisor.run()
+        if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+            sys.exit(STARTUP_FAILURE)
 
 
 if __name__ == "__main__":

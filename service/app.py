@@ -3,110 +3,188 @@
 Knows: which parts there are and in which order they open and close. Does not know: what any of them does.
 """
 
+import asyncio
+import contextlib
 import logging
+import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from prometheus_client import start_http_server
+from starlette.middleware.cors import CORSMiddleware
 
+from service import workers
 from service.api import errors
+from service.api.access import Access, Keys, Rate
 from service.api.middleware import RequestContext
-from service.api.routes import State, documented, router
-from service.api.schemas import ModelAnswer
+from service.api.routes import add_routes, series
 from service.batching import Batcher
-from service.bundle import Bundle, default_folder, open_bundle
+from service.bundle import default_folder, open_bundle
+from service.cache.connection import connect
 from service.cache.levels import PairCache
 from service.cache.memory import MemoryCache
 from service.cache.redis import RedisCache
-from service.errors import StartError
-from service.model import Model, open_model
-from service.readiness import Readiness
+from service.cores import usable_cores
+from service.deployment import Deployments, Parts
+from service.errors import StartError, SwapRefused
+from service.inflight import InFlight
+from service.model import open_model
+from service.prior import Prior, open_prior
 from service.settings import Settings
 from service.telemetry import Telemetry
 from service.text import Tokenizer
+from service.tracing import tracing
 from service.weighting import Weigher
 
 logger = logging.getLogger(__name__)
 
-DESCRIPTION = "A shopping query and candidate attributes in, weights that sum to one out."
+DESCRIPTION = """A shopping query and candidate attributes in, weights that sum to one out.
+
+Where the service wants a key, show it as `Authorization: Bearer KEY` or `X-Api-Key: KEY`."""
+BATCH_TOKENS = {"cpu": 256, "cuda": 16_384}
+"""On a CPU a larger batch is no faster (4 rows give what 8 give) and makes its first row wait for its last."""
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application; its lifespan opens the bundle, the model, the cache and the batcher, and closes them again.
+def create_app(
+    settings: Settings, *, shared: Path | None = None, reload_signal: signal.Signals | None = None
+) -> FastAPI:
+    """The application; its lifespan opens the bundle, the cache and what else the settings ask for, and closes it.
 
-    Raises nothing itself; the lifespan raises StartError.
+    `shared` is a folder that it has in common with other processes of one service. On `reload_signal` the folder of
+    the bundle in service is read again. Raises StartError, as does the lifespan.
     """
-    telemetry = Telemetry()
+    stack = AsyncExitStack()
+    provider = stack.enter_context(tracing()) if settings.traces else None
+    telemetry = Telemetry(tracer=provider.get_tracer("service") if provider else None, shared=shared)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        async with AsyncExitStack() as stack:
+        async with stack:
             try:
-                state = await _open(settings, telemetry, stack)
+                deployments = await _open(settings, telemetry, stack, shared)
             except StartError as error:
                 raise StartError(" ".join(str(error).split())) from error
-            logger.info("ready: bundle %s %s on %s", *_identity(state["model"]))
-            yield dict(state)
+            if reload_signal:
+                _on_signal(reload_signal, deployments)
+            current = deployments.current
+            logger.info("ready: bundle %s %s on %s", current.bundle.name, current.bundle.version, current.model.device)
+            yield {"settings": settings, "telemetry": telemetry, "deployments": deployments}
 
     app = FastAPI(
         title="Attribute Ranker", description=DESCRIPTION, version="1", lifespan=lifespan, redirect_slashes=False
     )
-    app.add_middleware(RequestContext, telemetry=telemetry, max_body_bytes=settings.max_body_bytes)
-    app.include_router(router)
-    for path, status in documented():
+    _add_middleware(app, settings, telemetry, provider)
+    add_routes(app, settings)
+    for path, status in series(app):
         telemetry.requests.labels(path, status)
     errors.install(app)
     return app
 
 
-async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack) -> State:
-    bundle = open_bundle(settings.bundle or default_folder())
-    model = open_model(bundle, device=settings.device, threads=settings.threads)
-    answer = _model_answer(bundle, model)
-    telemetry.model.labels(*_identity(answer)).set(1)
-    second = await stack.enter_async_context(_redis(settings, bundle, telemetry)) if settings.redis_url else None
-    batcher = await stack.enter_async_context(
-        Batcher(model, telemetry, batch_tokens=settings.batch_tokens, queue_rows=settings.queue_rows)
+def _add_middleware(app: FastAPI, settings: Settings, telemetry: Telemetry, provider: Any) -> None:
+    """From the inside out: what was added last sees a request first."""
+    keys, admin = (Keys(_listed(s.get_secret_value() if s else "")) for s in (settings.api_keys, settings.admin_key))
+    rate = Rate(settings.rate_limit / settings.workers) if settings.rate_limit else None
+    hosts = _listed(settings.allowed_hosts)
+    if keys or admin or rate or hosts:
+        app.add_middleware(Access, telemetry=telemetry, keys=keys, admin=admin, rate=rate, hosts=hosts)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=_listed(settings.cors_origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+        )
+    if provider:
+        from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+
+        app.add_middleware(OpenTelemetryMiddleware, tracer_provider=provider, exclude_spans=["receive", "send"])
+    app.add_middleware(RequestContext, telemetry=telemetry, max_body_bytes=settings.max_body_bytes)
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.replace("\n", ",").split(",") if part.strip()]
+
+
+async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack, shared: Path | None) -> Deployments:
+    if settings.metrics_port and not shared:
+        server, _ = start_http_server(settings.metrics_port, settings.host, telemetry.registry)
+        stack.callback(server.shutdown)
+    redis = None
+    if settings.redis_url:
+        client = connect(settings.redis_url.get_secret_value())
+        redis = await stack.enter_async_context(
+            RedisCache(
+                client,
+                telemetry,
+                prefix=settings.redis_prefix,
+                timeout=settings.redis_timeout_ms / 1000,
+                ttl_s=settings.redis_ttl_s,
+            )
+        )
+
+    def build(folder: Path) -> Parts:
+        return _build(folder, settings, telemetry, redis)
+
+    folder = (shared and workers.chosen(shared)) or settings.bundle or default_folder()
+    tell = partial(workers.tell, shared) if shared else None
+    return await stack.enter_async_context(Deployments(build, folder, telemetry, tell=tell))
+
+
+def _build(folder: Path, settings: Settings, telemetry: Telemetry, redis: RedisCache | None) -> Parts:
+    """A bundle with its model, tokenizer, caches and batcher. Raises StartError."""
+    bundle = open_bundle(folder)
+    model = open_model(bundle, device=settings.device, threads=1, gpu_memory_mb=settings.gpu_memory_mb)
+    tokenizer = Tokenizer(
+        bundle.paths["tokenizer"],
+        max_query_tokens=bundle.max_query_tokens,
+        max_attribute_tokens=bundle.max_attribute_tokens,
+    )
+    kind = model.device.partition(":")[0]
+    cores = settings.threads or usable_cores()
+    batcher = Batcher(
+        model,
+        telemetry,
+        threads=max(1, cores // settings.workers) if kind == "cpu" else 1,
+        batch_tokens=settings.batch_tokens or BATCH_TOKENS[kind],
+        queue_rows=settings.queue_rows,
     )
     weigher = Weigher(
-        Tokenizer(
-            bundle.paths["tokenizer"],
-            max_query_tokens=bundle.max_query_tokens,
-            max_attribute_tokens=bundle.max_attribute_tokens,
-        ),
+        tokenizer,
         batcher,
-        PairCache(MemoryCache(settings.cache_pairs), second, telemetry),
+        PairCache(
+            MemoryCache(settings.cache_pairs, memory=settings.cache_mb * 1_000_000),
+            redis,
+            telemetry,
+            version=bundle.version,
+        ),
+        InFlight(),
+        open_prior(bundle.paths["prior"], tokenizer) if "prior" in bundle.paths else Prior({}, 0.0),
         telemetry,
         temperature=bundle.temperature,
         value_threshold=bundle.value_threshold,
     )
-    return State(settings=settings, telemetry=telemetry, weigher=weigher, readiness=Readiness(batcher), model=answer)
+    return Parts(bundle, model, batcher, weigher)
 
 
-def _redis(settings: Settings, bundle: Bundle, telemetry: Telemetry) -> RedisCache:
-    assert settings.redis_url is not None
-    return RedisCache(
-        settings.redis_url.get_secret_value(),
-        telemetry,
-        version=bundle.version,
-        prefix=settings.redis_prefix,
-        timeout=settings.redis_timeout_ms / 1000,
-        ttl_s=settings.redis_ttl_s,
-        connections=settings.redis_connections,
-    )
+def _on_signal(number: signal.Signals, deployments: Deployments) -> None:
+    """Read the bundle again when the signal comes; what is wrong with it goes to the log."""
+    swaps: set[asyncio.Task[None]] = set()
 
+    async def swap() -> None:
+        try:
+            await deployments.swap()
+        except SwapRefused as error:
+            logger.error("%s", error)
 
-def _model_answer(bundle: Bundle, model: Model) -> ModelAnswer:
-    return ModelAnswer(
-        name=bundle.name,
-        version=bundle.version,
-        device=model.device,
-        temperature=bundle.temperature,
-        value_threshold=bundle.value_threshold,
-        **{key: bundle.manifest[key] for key in ("limits", "base", "training_data", "metrics")},
-    )
+    def begin() -> None:
+        task = asyncio.create_task(swap(), name="swap")
+        swaps.add(task)
+        task.add_done_callback(swaps.discard)
 
-
-def _identity(model: ModelAnswer) -> tuple[str, str, str]:
-    return model.name, model.version, model.device
+    with contextlib.suppress(NotImplementedError):  # Windows has no such signals
+        asyncio.get_running_loop().add_signal_handler(number, begin)

@@ -1,25 +1,56 @@
-"""Every metric of the service, and how a log line is written.
+"""Every metric of the service, spans of its stages, and how a log line is written.
 
-Knows: names, labels and buckets. Does not know: who counts what when.
+Knows: names, labels, buckets, the request whose work is being done. Does not know: who counts what when.
 """
 
 import json
 import logging
+import os
+import time
+from collections.abc import Iterable
+from contextvars import ContextVar
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol, cast
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-STAGES = ("cache", "tokenise", "queue", "model", "total")
-SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-CACHE_LEVELS = ("memory", "redis", "miss")
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""Where prometheus_client finds the folder in which worker processes add their metrics up."""
+
+STAGES = ("parse", "tokenise", "cache", "queue", "model", "total")
+SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+CACHE_LEVELS = ("memory", "redis", "joined", "miss")
 CACHE_FAULTS = ("read", "write", "decode", "dropped")
+REJECTED = (
+    *("unreadable", "overloaded", "deadline_exceeded", "model_failed", "client_gone"),
+    *("unauthorized", "rate_limited"),
+)
+DEGRADED = ("overloaded", "deadline_exceeded", "model_failed")
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+"""The id of the request whose work is being done."""
+
+
+class Tracer(Protocol):
+    """What makes spans: OpenTelemetry's tracer, as far as it is used here."""
+
+    def start_span(self, name: str, *, start_time: int) -> Any:
+        """A span that began at this time, in nanoseconds since 1970."""
+        ...
 
 
 class Telemetry:
-    """All metric objects, registered with a registry of their own; every series is there from the start."""
+    """All metric objects; every series is there from the start. With a tracer, each stage is a span as well.
 
-    def __init__(self) -> None:
+    `shared` is the folder in which several processes add their metrics up.
+    """
+
+    def __init__(self, *, tracer: Tracer | None = None, shared: Path | None = None) -> None:
         self.registry = CollectorRegistry()
+        self._tracer, self._shared = tracer, shared
+        self._clock_offset = time.time() - time.monotonic()
         self.requests = Counter(
             "ranker_requests_total",
             "Requests answered, by route and status.",
@@ -35,24 +66,34 @@ class Telemetry:
         self.batch_tokens = Histogram(
             "ranker_batch_tokens",
             "Tokens in a batch, padding included.",
-            buckets=(32, 64, 128, 256, 512, 1024, 2048, 4096, 8192),
+            buckets=(32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384),
             registry=self.registry,
         )
-        self.queue_rows = Gauge("ranker_queue_rows", "Rows waiting for the model.", registry=self.registry)
+        self.queue_rows = self._gauge("ranker_queue_rows", "Rows waiting for the model.", mode="livesum")
         self.pairs = Counter(
             "ranker_cache_pairs_total", "Pairs asked for, by where they were found.", ["level"], registry=self.registry
         )
         self.cache_faults = Counter(
             "ranker_cache_faults_total", "What the Redis cache could not do.", ["fault"], registry=self.registry
         )
-        self.cache_degraded = Gauge(
-            "ranker_cache_degraded", "1 while Redis is left alone after failures.", registry=self.registry
+        self.cache_degraded = self._gauge(
+            "ranker_cache_degraded", "1 while Redis is left alone after failures.", mode="livemax"
         )
         self.rejected = Counter(
             "ranker_rejected_total", "Work refused or given up, by reason.", ["reason"], registry=self.registry
         )
-        self.model = Gauge(
-            "ranker_model_info", "The bundle in service.", ["name", "version", "device"], registry=self.registry
+        self.degraded = Counter(
+            "ranker_degraded_total",
+            "Answers made without the model because the caller asked for a fallback, by reason.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.swaps = Counter(
+            "ranker_bundle_swaps_total", "Bundles that were to take over, by outcome.", ["outcome"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.model = self._gauge(
+            "ranker_model_info", "1 for the bundle in service.", "name", "version", "device", mode="livemax"
         )
         self.entropy = Histogram(
             "ranker_weights_entropy_nats",
@@ -60,14 +101,66 @@ class Telemetry:
             buckets=(0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.5),
             registry=self.registry,
         )
-        for stage in STAGES:
-            self.stage.labels(stage)
-        for level in CACHE_LEVELS:
-            self.pairs.labels(level)
+        self._stages = {name: self.stage.labels(name) for name in STAGES}
+        self.found = {level: self.pairs.labels(level) for level in CACHE_LEVELS}
         for fault in CACHE_FAULTS:
             self.cache_faults.labels(fault)
-        for reason in ("unreadable", "overloaded", "deadline_exceeded", "model_failed"):
+        for reason in REJECTED:
             self.rejected.labels(reason)
+        for reason in DEGRADED:
+            self.degraded.labels(reason)
+        for outcome in ("taken", "unchanged", "refused"):
+            self.swaps.labels(outcome)
+
+    def _gauge(self, name: str, text: str, *labels: str, mode: Any) -> Gauge:
+        return Gauge(name, text, labels, multiprocess_mode=mode, registry=self.registry)
+
+    def observe(self, stage: str, begun: float, ended: float) -> None:
+        """A stage of one request, or a batch of the model, took from `begun` to `ended` (`time.monotonic`)."""
+        self._stages[stage].observe(ended - begun)
+        self.span(stage, begun, ended)
+
+    def span(self, name: str, begun: float, ended: float) -> None:
+        """The same for the trace alone, in the context of the request."""
+        if self._tracer:
+            at = self._clock_offset
+            self._tracer.start_span(name, start_time=round((begun + at) * 1e9)).end(round((ended + at) * 1e9))
+
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text form; with several processes, added up over them."""
+        return generate_latest(over_workers(self._shared) if self._shared else self.registry)
+
+
+class _OverWorkers(MultiProcessCollector):
+    """Adds up what processes have written to a folder; gauges of those that have ended are dropped."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(None, str(folder))  # type: ignore[no-untyped-call]
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric, as prometheus_client asks for it."""
+        for pid in {int(file.stem.rpartition("_")[2]) for file in self._folder.glob("gauge_live*.db")}:
+            if not _runs(pid):
+                mark_process_dead(pid, str(self._folder))  # type: ignore[no-untyped-call]
+        return cast(Iterable[Metric], super().collect())  # type: ignore[no-untyped-call]
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def over_workers(folder: Path) -> CollectorRegistry:
+    """The metrics of all processes that share a folder."""
+    registry = CollectorRegistry()
+    registry.register(_OverWorkers(folder))
+    return registry
 
 
 class JsonLines(logging.Formatter):
@@ -80,6 +173,7 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **({"request_id": request_id.get()} if request_id.get() else {}),
             **getattr(record, "fields", {}),
         }
         if record.exc_info:

@@ -4,9 +4,11 @@ Knows: the tokenizer, the layout of a packed row, how rows are padded into one b
 Does not know: the model, logits, caching, requests.
 """
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +95,18 @@ class Tokenizer:
     def _attribute(self, name: str) -> AttributeTokens:
         ids = self._tokenizer.encode(name, add_special_tokens=False).ids
         return (*ids[: self._max_attribute], self._sep)
+
+
+def query_key(ids: Sequence[int]) -> bytes:
+    """What a query is known by: a digest of its token ids, 16 bytes. Two texts share it exactly when the model
+    cannot tell them apart.
+    """
+    return blake2b(struct.pack(f"<{len(ids)}I", *ids), digest_size=16).digest()
+
+
+def attribute_key(ids: Sequence[int]) -> bytes:
+    """What an attribute is known by: its token ids themselves, 4 bytes each."""
+    return struct.pack(f"<{len(ids)}I", *ids)
 
 
 def pack(query: QueryTokens, attributes: Sequence[AttributeTokens], *, row_tokens: int) -> list[Row]:

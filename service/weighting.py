@@ -3,30 +3,43 @@
 A request is tokenised, what is known of its pairs is looked up, the rest is packed and scored, and softmax over all
 of them gives the weights. What is cached is a pair's logit and value words, never a weight.
 
-Knows: the order of these steps. Does not know: HTTP, Redis, ONNX.
+Knows: the order of these steps, what to do when the model cannot answer. Does not know: HTTP, Redis, ONNX.
 """
 
+import asyncio
+import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Literal, NamedTuple, Protocol, cast
 
 from service import scoring
-from service.cache.pairs import attribute_key, query_key
-from service.errors import BadInput
+from service.errors import BadInput, DeadlineExceeded, ModelFailed, Overloaded
 from service.scoring import PairScore, RowScores
 from service.telemetry import Telemetry
-from service.text import AttributeTokens, QueryTokens, Row, Tokenizer, pack
+from service.text import AttributeTokens, QueryTokens, Row, Tokenizer, attribute_key, pack, query_key
 
 ROW_ATTRIBUTE_TOKENS = 384
 """Candidates longer than this together go into several rows: attention costs the square of a row's length."""
+SPLIT_TOKENS = 16
+"""Threads that have nothing to do share a request's candidates, if each gets at least so many tokens of them."""
+FALLBACK_SHARE = 0.9
+"""A caller who takes a fallback gets it when so much of its time has passed: later would be too late for it, too."""
+Degraded = Literal["", "overloaded", "deadline_exceeded", "model_failed"]
+TEXTS_KEPT = 8192
+"""Texts whose tokens are kept, of queries and of attributes."""
 
 
 class Cache(Protocol):
     """Where pair scores are kept; it never raises."""
 
-    async def get(self, query: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
-        """What is known of these attributes."""
+    def near(self, query: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
+        """What is known of these attributes without waiting."""
+        ...
+
+    async def far(self, query: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
+        """What is known of those that were not known near."""
         ...
 
     def put(self, query: bytes, scores: Mapping[bytes, PairScore]) -> None:
@@ -37,8 +50,39 @@ class Cache(Protocol):
 class Scorer(Protocol):
     """What scores packed rows."""
 
-    async def score(self, rows: Sequence[Row]) -> list[RowScores]:
+    @property
+    def spare_threads(self) -> int:
+        """How many rows could begin at once."""
+        ...
+
+    async def score(self, rows: Sequence[Row], *, deadline: float) -> list[RowScores]:
         """One score a row, in order; raises Overloaded, ModelFailed."""
+        ...
+
+
+class Shared(Protocol):
+    """What lets callers who want the same pair at once share one computation."""
+
+    async def scores(
+        self, query: bytes, attributes: Sequence[bytes], compute: "Compute"
+    ) -> tuple[dict[bytes, PairScore], int]:
+        """The scores, and how many of them somebody was waiting for already."""
+        ...
+
+
+class Compute(Protocol):
+    """Scores what nobody has scored yet."""
+
+    def __call__(self, attributes: Sequence[bytes], /) -> Awaitable[dict[bytes, PairScore]]:
+        """The scores of these attributes."""
+        ...
+
+
+class Prior(Protocol):
+    """What is said of an attribute when the model cannot be asked."""
+
+    def logit(self, attribute: bytes) -> float:
+        """Its logit, whatever the query."""
         ...
 
 
@@ -65,90 +109,192 @@ class WeightedAttribute:
 
 @dataclass(frozen=True, slots=True)
 class Weighting:
-    """All candidates, largest weight first; the weights sum to 1. `entropy` in nats, `hits` and `misses` in pairs."""
+    """All candidates, largest weight first; the weights sum to 1. `entropy` in nats, `hits` and `misses` in pairs.
+
+    `degraded` says why the misses have the prior's logits, "" where they have the model's.
+    """
 
     attributes: tuple[WeightedAttribute, ...]
     entropy: float
     hits: int
     misses: int
+    degraded: Degraded
+
+
+class _Name(NamedTuple):
+    tokens: AttributeTokens
+    key: bytes
+
+
+@dataclass(slots=True)
+class Weighing:
+    """A request under way: its texts as tokens, and what is known of its pairs so far."""
+
+    query: str
+    attributes: Sequence[str]
+    tokens: QueryTokens
+    key: bytes
+    names: list[_Name]
+    scores: dict[bytes, PairScore]
+    misses: int = 0
+    degraded: Degraded = ""
+    unknown: list[bytes] = field(default_factory=list)
 
 
 class Weigher:
-    """Weighs the attributes of one query after another."""
+    """Weighs the attributes of one query after another: `read`, `complete` where something is unknown, `answer`."""
 
     def __init__(
         self,
         tokenizer: Tokenizer,
         scorer: Scorer,
         cache: Cache,
+        shared: Shared,
+        prior: Prior,
         telemetry: Telemetry,
         *,
         temperature: float,
         value_threshold: float,
     ) -> None:
-        self._tokenizer, self._scorer, self._cache, self._telemetry = tokenizer, scorer, cache, telemetry
+        self._tokenizer, self._scorer, self._cache, self._shared = tokenizer, scorer, cache, shared
+        self._prior, self._telemetry = prior, telemetry
         self._temperature, self._value_threshold = temperature, value_threshold
+        self._query = lru_cache(TEXTS_KEPT)(self._read_query)
+        self._attribute = lru_cache(TEXTS_KEPT)(self._read_attribute)
 
-    async def weigh(self, query: str, attributes: Sequence[str], *, temperature: float | None = None) -> Weighting:
-        """Weights `softmax(z / T)` of the attributes, `T` being the bundle's unless `temperature` is given.
-
-        Raises BadInput for a text with nothing in it that the model can read, Overloaded and ModelFailed.
-        """
-        begun = time.perf_counter()
-        tokens, names = self._read(query, attributes)
-        tokenised = time.perf_counter()
-        key, fields = query_key(tokens.ids), [attribute_key(name) for name in names]
-        known = await self._cache.get(key, fields)
-        looked_up = time.perf_counter()
-        self._telemetry.stage.labels("tokenise").observe(tokenised - begun)
-        self._telemetry.stage.labels("cache").observe(looked_up - tokenised)
-        misses = {field: name for field, name in zip(fields, names, strict=True) if field not in known}
-        new = await self._score(tokens, misses) if misses else {}
-        if new:
-            self._cache.put(key, new)
-        scores = [known[field] if field in known else new[field] for field in fields]
-        missed = sum(field in misses for field in fields)
-        temperature = self._temperature if temperature is None else temperature
-        return self._weighting(query, attributes, tokens, scores, temperature, missed)
-
-    def _read(self, query: str, attributes: Sequence[str]) -> tuple[QueryTokens, list[AttributeTokens]]:
-        tokens = self._tokenizer.query(query)
-        if not tokens.words:
-            raise BadInput("the query holds nothing that can be read", "query")
-        names = [self._tokenizer.attribute(attribute) for attribute in attributes]
-        for index, name in enumerate(names):
-            if len(name) == 1:
-                raise BadInput("the attribute holds nothing that can be read", f"attributes.{index}")
-        return tokens, names
-
-    async def _score(self, query: QueryTokens, wanted: Mapping[bytes, AttributeTokens]) -> dict[bytes, PairScore]:
-        rows = pack(query, list(wanted.values()), row_tokens=len(query.ids) + ROW_ATTRIBUTE_TOKENS)
-        scores = [
-            pair
-            for row in await self._scorer.score(rows)
-            for pair in scoring.pair_scores(row, query.word_of, threshold=self._value_threshold)
-        ]
-        return dict(zip(wanted, scores, strict=True))
-
-    def _weighting(
+    async def weigh(
         self,
         query: str,
         attributes: Sequence[str],
-        tokens: QueryTokens,
-        scores: Sequence[PairScore],
-        temperature: float,
-        misses: int,
+        *,
+        temperature: float | None = None,
+        deadline: float = math.inf,
+        fallback: bool = False,
     ) -> Weighting:
+        """All three steps; raises what they raise."""
+        weighing = self.read(query, attributes)
+        if weighing.unknown:
+            await self.complete(weighing, deadline=deadline, fallback=fallback)
+        return self.answer(weighing, temperature)
+
+    def read(self, query: str, attributes: Sequence[str]) -> Weighing:
+        """Tokenise a request and look up what is known of it in process.
+
+        Raises BadInput for a text with nothing in it that the model can read.
+        """
+        begun = time.monotonic()
+        tokens, key = self._query(query)
+        if not tokens.words:
+            raise BadInput("the query holds nothing that can be read", "query")
+        names = [self._attribute(attribute) for attribute in attributes]
+        for index, name in enumerate(names):
+            if len(name.tokens) == 1:
+                raise BadInput("the attribute holds nothing that can be read", f"attributes.{index}")
+        tokenised = time.monotonic()
+        self._telemetry.observe("tokenise", begun, tokenised)
+        known = self._cache.near(key, [name.key for name in names])
+        weighing = Weighing(query, attributes, tokens, key, names, known)
+        if len(known) < len(names):
+            weighing.misses = sum(name.key not in known for name in names)
+            weighing.unknown = list(dict.fromkeys(name.key for name in names if name.key not in known))
+        if not weighing.unknown:
+            self._telemetry.observe("cache", tokenised, time.monotonic())
+        return weighing
+
+    async def complete(self, weighing: Weighing, *, deadline: float = math.inf, fallback: bool = False) -> None:
+        """Find what is unknown; `deadline` as `time.monotonic` counts.
+
+        Raises Overloaded at once when it cannot be found in time, DeadlineExceeded, and ModelFailed. With `fallback`
+        none of them: the prior answers for what is still unknown then.
+        """
+        now = time.monotonic()
+        by = now + (deadline - now) * FALLBACK_SHARE if fallback else deadline
+        try:
+            async with asyncio.timeout(None if math.isinf(by) else by - now):
+                await self._complete(weighing, by)
+        except (Overloaded, ModelFailed) as error:
+            self._fall_back(weighing, error, allowed=fallback)
+        except TimeoutError:
+            self._fall_back(weighing, DeadlineExceeded("no answer within the request's time"), allowed=fallback)
+
+    async def _complete(self, weighing: Weighing, deadline: float) -> None:
+        begun = time.monotonic()
+        found = await self._cache.far(weighing.key, weighing.unknown)
+        self._telemetry.observe("cache", begun, time.monotonic())
+        self._learn(weighing, found)
+        if weighing.unknown:
+            wanted = {name.key: name.tokens for name in weighing.names}
+
+            def compute(attributes: Sequence[bytes]) -> Awaitable[dict[bytes, PairScore]]:
+                return self._score(weighing, {key: wanted[key] for key in attributes}, deadline)
+
+            scores, joined = await self._shared.scores(weighing.key, weighing.unknown, compute)
+            self._telemetry.found["joined"].inc(joined)
+            self._telemetry.found["miss"].inc(len(scores) - joined)
+            weighing.scores |= scores
+
+    def _learn(self, weighing: Weighing, found: Mapping[bytes, PairScore]) -> None:
+        """Add what the cache knew."""
+        if found:
+            weighing.scores |= found
+            weighing.misses -= sum(name.key in found for name in weighing.names)
+            weighing.unknown = [key for key in weighing.unknown if key not in found]
+
+    def _fall_back(
+        self, weighing: Weighing, error: Overloaded | ModelFailed | DeadlineExceeded, *, allowed: bool
+    ) -> None:
+        if not allowed:
+            raise error
+        weighing.degraded = cast(Degraded, error.code)
+        self._telemetry.degraded.labels(error.code).inc()
+        weighing.scores |= {key: PairScore(self._prior.logit(key), ()) for key in weighing.unknown}
+
+    async def _score(
+        self, weighing: Weighing, wanted: Mapping[bytes, AttributeTokens], deadline: float
+    ) -> dict[bytes, PairScore]:
+        query, names = weighing.tokens, list(wanted.values())
+        room = min(ROW_ATTRIBUTE_TOKENS, self._share(names))
+        rows = pack(query, names, row_tokens=len(query.ids) + room)
+        scores = [
+            pair
+            for row in await self._scorer.score(rows, deadline=deadline)
+            for pair in scoring.pair_scores(row, query.word_of, threshold=self._value_threshold)
+        ]
+        new = dict(zip(wanted, scores, strict=True))
+        self._cache.put(weighing.key, new)
+        return new
+
+    def _share(self, names: Sequence[AttributeTokens]) -> int:
+        """How many tokens of candidates a row takes, so that every thread that has nothing to do gets a row."""
+        lengths = [len(name) for name in names]
+        parts = min(self._scorer.spare_threads, sum(lengths) // SPLIT_TOKENS)
+        return -(-sum(lengths) // parts) + max(lengths) - 1 if parts > 1 else ROW_ATTRIBUTE_TOKENS
+
+    def answer(self, weighing: Weighing, temperature: float | None = None) -> Weighting:
+        """Weights `softmax(z / T)` of all attributes, `T` being the bundle's unless `temperature` is given."""
+        query, words = weighing.query, weighing.tokens.words
+
         def values(score: PairScore) -> tuple[Value, ...]:
-            known = (span for span in score.spans if span.last < len(tokens.words))
-            places = [(tokens.words[s.first][0], tokens.words[s.last][1], s.confidence) for s in known]
+            known = (span for span in score.spans if span.last < len(words))
+            places = [(words[s.first][0], words[s.last][1], s.confidence) for s in known]
             return tuple(Value(query[start:end], start, end, confidence) for start, end, confidence in places)
 
-        weights = scoring.softmax([score.logit for score in scores], temperature)
+        scores = [weighing.scores[name.key] for name in weighing.names]
+        weights = scoring.softmax(
+            [score.logit for score in scores], self._temperature if temperature is None else temperature
+        )
         entropy = scoring.entropy(weights)
         self._telemetry.entropy.observe(entropy)
         ordered = tuple(
-            WeightedAttribute(i, attributes[i], float(weights[i]), scores[i].logit, values(scores[i]))
+            WeightedAttribute(i, weighing.attributes[i], float(weights[i]), scores[i].logit, values(scores[i]))
             for i in scoring.order(weights)
         )
-        return Weighting(ordered, entropy, len(scores) - misses, misses)
+        return Weighting(ordered, entropy, len(scores) - weighing.misses, weighing.misses, weighing.degraded)
+
+    def _read_query(self, text: str) -> tuple[QueryTokens, bytes]:
+        tokens = self._tokenizer.query(text)
+        return tokens, query_key(tokens.ids)
+
+    def _read_attribute(self, text: str) -> _Name:
+        tokens = self._tokenizer.attribute(text)
+        return _Name(tokens, attribute_key(tokens))

@@ -48,7 +48,9 @@ class FakeScorer:
         self.candidates = 0
         self.rows: list[Row] = []
 
-    async def score(self, rows: Sequence[Row]) -> list[RowScores]:
+    spare_threads = 1
+
+    async def score(self, rows: Sequence[Row], *, deadline: float) -> list[RowScores]:  # noqa: ARG002
         await asyncio.sleep(0)
         self.rows += rows
         self.candidates += sum(len(row.ends) for row in rows)
@@ -56,7 +58,7 @@ class FakeScorer:
 
 
 class FakeSecondLevel:
-    """A second cache level that remembers what it was asked and given."""
+    """A cache level that remembers what it was asked and given, and that is far."""
 
     def __init__(self) -> None:
         self.kept: dict[bytes, dict[bytes, PairScore]] = {}
@@ -66,6 +68,12 @@ class FakeSecondLevel:
         self.asked.append(tuple(attributes))
         known = self.kept.get(query, {})
         return {attribute: known[attribute] for attribute in attributes if attribute in known}
+
+    def near(self, query: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:  # noqa: ARG002
+        return {}
+
+    async def far(self, query: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
+        return await self.get(query, attributes)
 
     def put(self, query: bytes, scores: Mapping[bytes, PairScore]) -> None:
         self.kept.setdefault(query, {}).update(scores)
@@ -100,7 +108,7 @@ class RedisServer:
         self.stop()
 
     @property
-    def client(self) -> "redis.Redis[bytes]":
+    def client(self) -> redis.Redis:
         return redis.Redis(unix_socket_path=str(self.socket))
 
     @property

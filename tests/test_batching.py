@@ -20,8 +20,8 @@ def row(token: int, length: int = 6) -> Row:
     return Row(np.full(length, token), blocks, np.arange(length), np.array([length - 1]), length - 2)
 
 
-def batcher(model: FakeModel, *, batch_tokens: int = 64, queue_rows: int = 100) -> Batcher:
-    return Batcher(model, Telemetry(), batch_tokens=batch_tokens, queue_rows=queue_rows)
+def batcher(model: FakeModel, *, batch_tokens: int = 64, queue_rows: int = 100, threads: int = 1) -> Batcher:
+    return Batcher(model, Telemetry(), threads=threads, batch_tokens=batch_tokens, queue_rows=queue_rows)
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:
@@ -56,7 +56,7 @@ def test_what_waits_while_the_model_is_busy_is_the_next_batch() -> None:
         model.gate.clear()
         async with batcher(model, batch_tokens=600) as it:
             first = asyncio.create_task(it.score([row(1)]))
-            await until(lambda: it._running != [])
+            await until(lambda: it._running)
             rest = [asyncio.create_task(it.score([row(n)])) for n in range(2, 12)]
             await asyncio.sleep(0)
             model.gate.set()
@@ -107,7 +107,7 @@ def test_a_full_queue_refuses_at_once() -> None:
         model.gate.clear()
         async with batcher(model, queue_rows=2) as it:
             busy = asyncio.create_task(it.score([row(1)]))
-            await until(lambda: it._running != [])
+            await until(lambda: it._running)
             waiting = asyncio.create_task(it.score([row(2), row(3)]))
             await asyncio.sleep(0)
             with pytest.raises(Overloaded):
@@ -124,7 +124,7 @@ def test_a_row_whose_caller_is_gone_never_reaches_the_model() -> None:
         model.gate.clear()
         async with batcher(model) as it:
             busy = asyncio.create_task(it.score([row(1)]))
-            await until(lambda: it._running != [])
+            await until(lambda: it._running)
             gone = asyncio.create_task(it.score([row(2)]))
             kept = asyncio.create_task(it.score([row(3)]))
             await asyncio.sleep(0)
@@ -143,7 +143,7 @@ def test_closing_resolves_every_waiting_caller() -> None:
         model.gate.clear()
         async with batcher(model, batch_tokens=6) as it:
             callers = [asyncio.create_task(it.score([row(n)])) for n in range(3)]
-            await until(lambda: it._running != [])
+            await until(lambda: it._running)
         model.gate.set()
         answers = await asyncio.gather(*callers, return_exceptions=True)
         assert all(isinstance(answer, Overloaded) for answer in answers)

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import tracemalloc
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from service.cache import pairs
 from service.cache.breaker import Breaker
+from service.cache.connection import connect
 from service.cache.levels import PairCache
 from service.cache.memory import MemoryCache
 from service.cache.redis import RedisCache
@@ -31,12 +33,8 @@ def run(work: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(bounded())
 
 
-def redis_cache(
-    url: str, telemetry: Telemetry | None = None, *, version: str = "v1", timeout: float = 1.0
-) -> RedisCache:
-    return RedisCache(
-        url, telemetry or Telemetry(), version=version, prefix="t", timeout=timeout, ttl_s=60, connections=4
-    )
+def redis_cache(url: str, telemetry: Telemetry | None = None, *, timeout: float = 1.0) -> RedisCache:
+    return RedisCache(connect(url), telemetry or Telemetry(), prefix="t", timeout=timeout, ttl_s=60)
 
 
 async def written(cache: RedisCache) -> None:
@@ -56,19 +54,14 @@ def test_bytes_that_are_no_score_are_refused(content: bytes) -> None:
         pairs.decode(content)
 
 
-def test_two_queries_share_a_key_only_with_the_same_tokens() -> None:
-    assert pairs.query_key([101, 2, 34]) != pairs.query_key([101, 23, 4])
-    assert pairs.query_key([101, 2]) == pairs.query_key((101, 2))
-
-
 def test_memory_gives_back_what_it_was_given() -> None:
-    cache = MemoryCache(10)
+    cache = MemoryCache(10, memory=1_000_000)
     cache.put(b"q", {b"a": ONE})
     assert cache.get(b"q", [b"a", b"b"]) == {b"a": ONE}
 
 
 def test_memory_holds_no_more_than_its_bound_and_drops_what_was_used_longest_ago() -> None:
-    cache = MemoryCache(4)
+    cache = MemoryCache(4, memory=1_000_000)
     for query in (b"1", b"2"):
         cache.put(query, {b"a": ONE, b"b": ONE})
     cache.get(b"1", [b"a"])
@@ -77,7 +70,7 @@ def test_memory_holds_no_more_than_its_bound_and_drops_what_was_used_longest_ago
 
 
 def test_memory_of_no_pairs_keeps_none() -> None:
-    cache = MemoryCache(0)
+    cache = MemoryCache(0, memory=1_000_000)
     cache.put(b"q", {b"a": ONE})
     cache.put(b"w", {})
     assert not cache._queries
@@ -86,22 +79,58 @@ def test_memory_of_no_pairs_keeps_none() -> None:
 
 @given(puts=st.lists(st.tuples(st.integers(0, 5), st.sets(st.integers(0, 9), max_size=6)), max_size=40))
 def test_memory_counts_its_pairs_right(puts: list[tuple[int, set[int]]]) -> None:
-    cache = MemoryCache(12)
+    cache = MemoryCache(12, memory=1_000_000)
     for query, attributes in puts:
         cache.put(bytes([query]), {bytes([a]): ONE for a in attributes})
     held = sum(len(cache.get(bytes([q]), [bytes([a]) for a in range(10)])) for q in range(6))
     assert len(cache) == held <= 12
 
 
-def test_the_second_level_is_asked_only_for_what_is_not_in_process() -> None:
+@given(puts=st.lists(st.tuples(st.integers(0, 5), st.sets(st.integers(0, 9), max_size=6)), max_size=40))
+def test_memory_counts_its_bytes_right(puts: list[tuple[int, set[int]]]) -> None:
+    cache = MemoryCache(100, memory=5_000)
+    for query, attributes in puts:
+        cache.put(bytes([query]), {bytes([a]): ONE for a in attributes})
+    fresh = MemoryCache(100, memory=10**9)
+    for query, scores in cache._queries.items():
+        fresh.put(query, scores)
+    assert cache._bytes == fresh._bytes <= 5_000
+
+
+@pytest.mark.parametrize("spans", [0, 1])
+def test_memory_takes_about_the_bytes_it_says(spans: int) -> None:
+    cache = MemoryCache(10**6, memory=10**9)
+    names = [f"attribute {number}".encode() for number in range(20)]
+    tracemalloc.start()
+    for query in range(500):
+        scores = {
+            name: PairScore(query * 0.37, tuple(ValueSpan(i, i, 0.5 + query / 1e4) for i in range(spans)))
+            for name in names
+        }
+        cache.put(f"query {query:09}".encode(), scores)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0.7 < taken / cache._bytes < 1.3
+
+
+def test_what_the_second_level_knows_is_in_process_from_then_on() -> None:
     async def work() -> None:
         second = FakeSecondLevel()
-        second.kept = {b"q": {b"b": ONE}}
-        cache = PairCache(MemoryCache(10), second, Telemetry())
-        cache.put(b"q", {b"a": ONE})
-        assert await cache.get(b"q", [b"a", b"b", b"c"]) == {b"a": ONE, b"b": ONE}
-        assert await cache.get(b"q", [b"a", b"b"]) == {b"a": ONE, b"b": ONE}
-        assert second.asked == [(b"b", b"c")]
+        second.kept = {b"v1:q": {b"b": ONE}}
+        cache = PairCache(MemoryCache(10, memory=10_000), second, Telemetry(), version="v1")
+        assert await cache.far(b"q", [b"b", b"c"]) == {b"b": ONE}
+        assert cache.near(b"q", [b"b", b"c"]) == {b"b": ONE}
+
+    run(work)
+
+
+def test_pairs_of_another_bundle_are_never_read() -> None:
+    async def work() -> None:
+        second = FakeSecondLevel()
+        old, new = (PairCache(MemoryCache(10, memory=10_000), second, Telemetry(), version=v) for v in ("v1", "v2"))
+        old.put(b"q", {b"a": ONE})
+        assert await new.far(b"q", [b"a"]) == {}
+        assert await old.far(b"q", [b"a"]) == {b"a": ONE}
 
     run(work)
 
@@ -129,7 +158,7 @@ def test_redis_gives_back_what_was_written(redis_server: RedisServer) -> None:
     run(work)
 
 
-def test_more_reads_at_once_than_connections_all_find_what_is_there(redis_server: RedisServer) -> None:
+def test_many_reads_at_once_all_find_what_is_there(redis_server: RedisServer) -> None:
     async def work() -> None:
         telemetry = Telemetry()
         async with redis_cache(redis_server.url, telemetry) as cache:
@@ -179,25 +208,15 @@ def test_redis_entries_expire_within_their_life(redis_server: RedisServer) -> No
         async with redis_cache(redis_server.url) as cache:
             cache.put(b"q", {b"a": ONE})
             await written(cache)
-        assert 50 <= redis_server.client.ttl(b"t:v1:q") <= 60
-
-    run(work)
-
-
-def test_entries_of_another_bundle_are_never_read(redis_server: RedisServer) -> None:
-    async def work() -> None:
-        async with redis_cache(redis_server.url, version="old") as old, redis_cache(redis_server.url) as new:
-            old.put(b"q", {b"a": ONE})
-            await written(old)
-            assert await new.get(b"q", [b"a"]) == {}
+        assert 50 <= redis_server.client.ttl(b"t:q") <= 60
 
     run(work)
 
 
 def test_rubbish_in_redis_is_a_miss_and_counted(redis_server: RedisServer) -> None:
     async def work() -> None:
-        redis_server.client.hset("t:v1:q", mapping={"a": b"rubbish!"})
-        redis_server.client.set("t:v1:w", b"not a hash")
+        redis_server.client.hset("t:q", mapping={"a": b"rubbish!"})
+        redis_server.client.set("t:w", b"not a hash")
         telemetry = Telemetry()
         async with redis_cache(redis_server.url, telemetry) as cache:
             assert await cache.get(b"q", [b"a"]) == {}
@@ -259,7 +278,7 @@ def test_a_full_queue_of_writes_drops_and_counts() -> None:
 def test_a_url_that_is_none_stops_the_start() -> None:
     for url in ("http://somewhere", "redis://:s3cr/et@somewhere", "redis://somewhere/0?foo=1"):
         with pytest.raises(StartError, match=r"^RANKER_REDIS_URL cannot be used; its form is redis:"):
-            redis_cache(url)
+            connect(url)
 
 
 def test_a_logit_that_is_not_a_number_is_never_read() -> None:

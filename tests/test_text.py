@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.text import PADDING_BLOCK, Tokenizer, collate, pack
+from service.text import PADDING_BLOCK, Tokenizer, collate, pack, query_key
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
@@ -66,3 +66,8 @@ def test_shorter_rows_are_padded_with_a_block_nobody_sees(tokenizer: Tokenizer) 
     feed = collate([short, long])
     assert feed["input_ids"].shape == (2, 7)
     assert feed["block_ids"][0, 5:].tolist() == [PADDING_BLOCK] * 2
+
+
+def test_two_queries_share_a_key_only_with_the_same_tokens() -> None:
+    assert query_key([101, 2, 34]) != query_key([101, 23, 4])
+    assert query_key([101, 2]) == query_key((101, 2))

@@ -7,6 +7,8 @@ import pytest
 from fakes import FakeScorer, FakeSecondLevel
 
 from service.errors import BadInput
+from service.inflight import InFlight
+from service.prior import Prior
 from service.scoring import RowScores
 from service.telemetry import Telemetry
 from service.text import Row, Tokenizer
@@ -14,14 +16,15 @@ from service.weighting import Weigher
 
 
 def weigher(tokenizer: Tokenizer, scorer: FakeScorer, cache: FakeSecondLevel) -> Weigher:
-    return Weigher(tokenizer, scorer, cache, Telemetry(), temperature=1e4, value_threshold=0.5)
+    prior = Prior({}, 0.0)
+    return Weigher(tokenizer, scorer, cache, InFlight(), prior, Telemetry(), temperature=1e4, value_threshold=0.5)
 
 
 class ValueScorer(FakeScorer):
     """Says that the first two words of the query state every attribute."""
 
-    async def score(self, rows: Sequence[Row]) -> list[RowScores]:
-        scores = await super().score(rows)
+    async def score(self, rows: Sequence[Row], *, deadline: float) -> list[RowScores]:
+        scores = await super().score(rows, deadline=deadline)
         for score in scores:
             score.value_logits[:, :2] = 9.0
         return scores

@@ -1,4 +1,4 @@
-"""What every request passes through: its id, its count and time, and a body that is bounded and read as JSON.
+"""What every request passes through: its id, its count and time, and a bound on its body.
 
 Knows: ASGI. Does not know: routes, schemas.
 """
@@ -7,11 +7,11 @@ import re
 import time
 import uuid
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.telemetry import Telemetry
+from service.telemetry import Telemetry, request_id
 
 REQUEST_ID = "x-request-id"
 _USABLE_ID = re.compile(r"[\x21-\x7e]{1,128}")
@@ -20,8 +20,7 @@ _USABLE_ID = re.compile(r"[\x21-\x7e]{1,128}")
 class RequestContext:
     """Gives each request an id (the caller's `X-Request-Id` where it is usable), counts it once and times it.
 
-    A body is JSON whatever its content type says: `curl -d` says it is a form. Whoever reads more of it than
-    `max_body_bytes` gets HTTPException 413.
+    Whoever reads more of a body than `max_body_bytes` gets HTTPException 413.
     """
 
     def __init__(self, app: ASGIApp, telemetry: Telemetry, max_body_bytes: int) -> None:
@@ -32,19 +31,19 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun, status = time.perf_counter(), 500
-        headers = MutableHeaders(scope=scope)
+        begun, status = time.monotonic(), 500
+        headers = Headers(scope=scope)
         given = headers.get(REQUEST_ID, "")
-        request_id = given if _USABLE_ID.fullmatch(given) else uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = request_id
-        if scope["method"] == "POST":
-            headers["content-type"] = "application/json"
+        identity = given if _USABLE_ID.fullmatch(given) else uuid.uuid4().hex
+        request_id.set(identity)
+        scope.setdefault("state", {})["begun"] = begun
+        told = (REQUEST_ID.encode(), identity.encode())
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+                message["headers"] = [*message.get("headers", ()), told]
             await send(message)
 
         announced = headers.get("content-length", "")
@@ -55,7 +54,7 @@ class RequestContext:
             route = getattr(scope.get("route"), "path", "unknown")
             self._telemetry.requests.labels(route, str(status)).inc()
             if route.startswith("/v1/weights"):
-                self._telemetry.stage.labels("total").observe(time.perf_counter() - begun)
+                self._telemetry.observe("total", begun, time.monotonic())
 
     def _bounded(self, receive: Receive, announced: int) -> Receive:
         read = 0

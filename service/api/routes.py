@@ -1,20 +1,24 @@
 """The routes, a few lines each.
 
-Knows: which use case answers which path, and within which time. Does not know: how it is answered.
+Knows: which use case answers which path. Does not know: how it is answered.
 """
 
 import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, TypedDict, cast
 
-from fastapi import APIRouter, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ValidationError
 
 from service.api import errors
+from service.api.direct import TIMEOUT_PARAMETER, DirectRoute, WhileConnected
 from service.api.schemas import (
     BatchAnswer,
     BatchRequest,
+    BundleAnswer,
+    BundleRequest,
     ErrorAnswer,
     HealthAnswer,
     ModelAnswer,
@@ -23,103 +27,156 @@ from service.api.schemas import (
     WeightsRequest,
     weights_answer,
 )
-from service.errors import DeadlineExceeded, RankerError
-from service.readiness import Readiness
+from service.deployment import Deployment, Deployments
+from service.errors import RankerError, SwapRefused
 from service.settings import Settings
 from service.telemetry import Telemetry
-from service.weighting import Weigher, Weighting
 
 
 class State(TypedDict):
-    """What the lifespan opened, for the routes."""
+    """What the lifespan opened, for the routes, and when the request began (`time.monotonic`)."""
 
     settings: Settings
     telemetry: Telemetry
-    weigher: Weigher
-    readiness: Readiness
-    model: ModelAnswer
+    deployments: Deployments
+    begun: float
 
 
-router = APIRouter()
-ERRORS: dict[int | str, dict[str, Any]] = {
-    413: {"model": ErrorAnswer, "description": "The body is too large."},
-    422: {"model": ErrorAnswer, "description": "The request does not fit; `field` says where."},
-    500: {"model": ErrorAnswer, "description": "The model failed on this request."},
-    503: {"model": ErrorAnswer, "description": "Too much is waiting; `Retry-After` says when to try again."},
-    504: {"model": ErrorAnswer, "description": "The answer would come too late."},
+DESCRIPTIONS = {
+    401: "No key was shown that may do this.",
+    413: "The body is too large.",
+    422: "The request does not fit; `field` says where.",
+    429: "More requests than this key may send; `Retry-After` says when to try again.",
+    500: "The model failed on this request.",
+    503: "Too much is waiting, or no answer can be had in time; `Retry-After` says when to try again.",
+    504: "The answer did not come in time.",
 }
 
 
-def documented() -> list[tuple[str, str]]:
-    """Every (path, status) that the routes may answer with."""
-    routes = [route for route in router.routes if isinstance(route, APIRoute)]
-    return [(route.path, str(status)) for route in routes for status in (200, *route.responses)]
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What a route may answer besides 200."""
+    return {status: {"model": ErrorAnswer, "description": DESCRIPTIONS[status]} for status in statuses}
 
 
 def _state(request: Request) -> State:
     return cast(State, request.scope["state"])
 
 
-async def _weigh(state: State, wanted: WeightsRequest) -> Weighting:
-    rejected = state["telemetry"].rejected
-    milliseconds = state["settings"].request_timeout_ms
+async def _weigh(
+    request: Request,
+    deployment: Deployment,
+    wanted: WeightsRequest,
+    deadline: float,
+    while_waiting: AbstractAsyncContextManager[Any],
+) -> WeightsAnswer:
+    """The answer to one request. What the process knows already costs no waiting."""
+    weigher = deployment.weigher
     try:
-        async with asyncio.timeout(milliseconds / 1000):
-            return await state["weigher"].weigh(wanted.query, wanted.attributes, temperature=wanted.temperature)
-    except TimeoutError as error:
-        rejected.labels("deadline_exceeded").inc()
-        raise DeadlineExceeded(f"no answer within {milliseconds} ms") from error
+        weighing = weigher.read(wanted.query, wanted.attributes)
+        if weighing.unknown:
+            async with while_waiting:
+                await weigher.complete(weighing, deadline=deadline, fallback=wanted.fallback)
     except RankerError as error:
-        rejected.labels(errors.MEANINGS[type(error)].code).inc()
+        _state(request)["telemetry"].rejected.labels(error.code).inc()
         raise
+    name: ModelName = {"name": deployment.bundle.name, "version": deployment.bundle.version}
+    return weights_answer(weigher.answer(weighing, wanted.temperature), wanted, name)
 
 
-def _name(state: State) -> ModelName:
-    return ModelName(name=state["model"].name, version=state["model"].version)
-
-
-@router.post("/v1/weights", responses=ERRORS, response_model_exclude_unset=True, tags=["weights"])
-async def weights(wanted: WeightsRequest, request: Request) -> WeightsAnswer:
+async def weights(body: WeightsRequest, request: Request, deadline: float) -> WeightsAnswer:
     """Weigh the attributes of one query."""
-    state = _state(request)
-    return weights_answer(await _weigh(state, wanted), wanted, _name(state))
+    with _state(request)["deployments"].current.used() as deployment:
+        return await _weigh(request, deployment, body, deadline, WhileConnected(request))
 
 
-@router.post("/v1/weights/batch", responses=ERRORS, response_model_exclude_unset=True, tags=["weights"])
-async def weights_batch(batch: BatchRequest, request: Request) -> BatchAnswer:
+async def weights_batch(body: BatchRequest, request: Request, deadline: float) -> BatchAnswer:
     """Weigh the attributes of up to 64 queries; one that fails does not fail the others."""
+    with _state(request)["deployments"].current.used() as deployment:
+
+        async def result(item: object) -> WeightsAnswer | ErrorAnswer:
+            try:
+                wanted = WeightsRequest.model_validate(item)
+                return await _weigh(request, deployment, wanted, deadline, nullcontext())
+            except (RankerError, ValidationError) as error:
+                return errors.answer(error)
+
+        async with WhileConnected(request):
+            return {"results": await asyncio.gather(*map(result, body.requests))}
+
+
+async def bundle(body: BundleRequest, request: Request, deadline: float) -> BundleAnswer:  # noqa: ARG001
+    """Load, check and warm another bundle, then let it take over; a bad one changes nothing."""
     state = _state(request)
+    root = state["settings"].bundle_root
+    if root is None:
+        raise SwapRefused("RANKER_BUNDLE_ROOT names no folder with bundles; the bundle in service stays")
+    folder = (root / body.path).resolve()
+    if not folder.is_relative_to(root.resolve()):
+        raise SwapRefused(f"{body.path} is not below RANKER_BUNDLE_ROOT; the bundle in service stays")
+    replaced = state["deployments"].current.bundle.version
+    now = (await state["deployments"].swap(folder)).bundle
+    return {"name": now.name, "version": now.version, "replaced": replaced}
 
-    async def result(item: object) -> WeightsAnswer | ErrorAnswer:
-        try:
-            wanted = WeightsRequest.model_validate(item)
-            return weights_answer(await _weigh(state, wanted), wanted, _name(state))
-        except (RankerError, ValidationError) as error:
-            return errors.answer(error, request.state.request_id)
 
-    return BatchAnswer.model_construct(results=await asyncio.gather(*map(result, batch.requests)))
-
-
-@router.get("/v1/model", tags=["service"])
 async def model(request: Request) -> ModelAnswer:
     """The bundle in service: version, limits, what it was trained on and how well it does."""
-    return _state(request)["model"]
+    deployment = _state(request)["deployments"].current
+    bundle = deployment.bundle
+    return ModelAnswer(
+        name=bundle.name,
+        version=bundle.version,
+        device=deployment.model.device,
+        temperature=bundle.temperature,
+        value_threshold=bundle.value_threshold,
+        **{key: bundle.manifest[key] for key in ("limits", "base", "training_data", "metrics")},
+    )
 
 
-@router.get("/livez", tags=["service"])
 async def livez() -> HealthAnswer:
     """The process answers."""
     return HealthAnswer()
 
 
-@router.get("/readyz", responses={503: ERRORS[503]}, tags=["service"])
 async def readyz(request: Request) -> HealthAnswer:
     """The model answers: a real forward pass succeeded lately, or does now."""
-    await _state(request)["readiness"].check()
+    await _state(request)["deployments"].current.readiness.check()
     return HealthAnswer()
 
 
-@router.get("/metrics", tags=["service"], response_class=Response)
 async def metrics(request: Request) -> Response:
     """Metrics in Prometheus' text form."""
-    return Response(generate_latest(_state(request)["telemetry"].registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(_state(request)["telemetry"].exposition(), media_type=CONTENT_TYPE_LATEST)
+
+
+def add_routes(app: FastAPI, settings: Settings) -> None:
+    """Put the routes that these settings open into an app."""
+    weighing: dict[str, Any] = {
+        "methods": ["POST"],
+        "tags": ["weights"],
+        "responses": documented(401, 413, 422, 429, 500, 503, 504),
+        "openapi_extra": {"parameters": [TIMEOUT_PARAMETER]},
+    }
+    app.router.add_api_route("/v1/weights", weights, route_class_override=DirectRoute, **weighing)
+    app.router.add_api_route("/v1/weights/batch", weights_batch, route_class_override=DirectRoute, **weighing)
+    app.router.add_api_route("/v1/model", model, responses=documented(401, 429), tags=["service"])
+    app.router.add_api_route("/livez", livez, tags=["service"])
+    app.router.add_api_route("/readyz", readyz, responses=documented(503), tags=["service"])
+    if settings.metrics_port is None:
+        app.router.add_api_route(
+            "/metrics", metrics, response_class=Response, responses=documented(401), tags=["service"]
+        )
+    if settings.admin_key:
+        app.router.add_api_route(
+            "/admin/bundle",
+            bundle,
+            methods=["POST"],
+            route_class_override=DirectRoute,
+            responses=documented(401, 413, 422, 504),
+            tags=["admin"],
+        )
+
+
+def series(app: FastAPI) -> list[tuple[str, str]]:
+    """Every (path, status) that the app's routes may answer with."""
+    routes = [route for route in app.routes if isinstance(route, APIRoute)]
+    return [(route.path, str(status)) for route in routes for status in (200, *route.responses)]

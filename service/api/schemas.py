@@ -3,10 +3,11 @@
 Knows: pydantic, the shape of requests and answers. Does not know: how an answer is found.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NotRequired, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SkipValidation, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
 
 from service.weighting import WeightedAttribute, Weighting
 
@@ -21,17 +22,8 @@ RUG: dict[str, Any] = {
 }
 
 
-def _readable(text: str) -> str:
-    """Raises when the text is blank, or holds a character that no text holds."""
-    if "\x00" in text:
-        raise PydanticCustomError("nul", "the text holds a NUL character")
-    if not any(character.isprintable() and not character.isspace() for character in text):
-        raise PydanticCustomError("blank", "the text is blank")
-    return text
-
-
-Query = Annotated[str, StringConstraints(max_length=MAX_QUERY_CHARACTERS), AfterValidator(_readable)]
-Attribute = Annotated[str, StringConstraints(max_length=MAX_ATTRIBUTE_CHARACTERS), AfterValidator(_readable)]
+Query = Annotated[str, StringConstraints(min_length=1, max_length=MAX_QUERY_CHARACTERS)]
+Attribute = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ATTRIBUTE_CHARACTERS)]
 
 
 class _Wire(BaseModel):
@@ -43,7 +35,7 @@ class WeightsRequest(_Wire):
 
     model_config = ConfigDict(json_schema_extra={"examples": [RUG, RUG | {"top_k": 2, "explain": True}]})
 
-    query: Query = Field(description="What the shopper typed, or a product title.", min_length=1)
+    query: Query = Field(description="What the shopper typed, or a product title.")
     attributes: list[Attribute] = Field(
         description="The candidates, each once.", min_length=1, max_length=MAX_ATTRIBUTES
     )
@@ -57,14 +49,18 @@ class WeightsRequest(_Wire):
         description="T in softmax(logit / T), in place of the bundle's calibrated one; smaller is sharper.",
     )
     explain: bool = Field(False, description="Also answer each attribute's logit.")
+    fallback: bool = Field(
+        False,
+        description="When the model cannot answer in time, answer from the cache, and from how much each attribute "
+        "matters on the whole where it knows nothing. `degraded` and `degraded_reason` then say so.",
+    )
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
-        seen = set()
-        for attribute in self.attributes:
-            if attribute.strip() in seen:
-                raise PydanticCustomError("duplicate", "an attribute is listed twice", {"field": "attributes"})
-            seen.add(attribute.strip())
+        if len({attribute.strip() for attribute in self.attributes}) < len(self.attributes):
+            raise PydanticCustomError("duplicate", "an attribute is listed twice", {"field": "attributes"})
+        if "\0" in self.query or any("\0" in attribute for attribute in self.attributes):
+            raise PydanticCustomError("nul", "a text holds a NUL character", {"field": "body"})
         return self
 
 
@@ -78,7 +74,15 @@ class BatchRequest(_Wire):
     requests: list[SkipValidation[WeightsRequest]] = Field(min_length=1, max_length=MAX_BATCH)
 
 
-class ValueAnswer(BaseModel):
+class BundleRequest(_Wire):
+    """A bundle that is to take over."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"path": "2026-11-22"}]})
+
+    path: str = Field(description="Its folder, below the one that the service was told to look in.", min_length=1)
+
+
+class ValueAnswer(TypedDict):
     """Words of the query that state an attribute: `query[start:end]`, counted in Unicode code points."""
 
     text: str
@@ -87,56 +91,61 @@ class ValueAnswer(BaseModel):
     confidence: float
 
 
-class WeightAnswer(BaseModel):
-    """One attribute; `index` is its place in the request."""
+class WeightAnswer(TypedDict):
+    """One attribute; `index` is its place in the request. `logit` is there when the request asked to explain."""
 
     index: int
     attribute: str
     weight: float
     values: list[ValueAnswer]
-    logit: float | None = None
+    logit: NotRequired[float]
 
 
-class ModelName(BaseModel):
+class ModelName(TypedDict):
     """Which bundle answered."""
 
     name: str
     version: str
 
 
-class CacheUse(BaseModel):
-    """How many of the request's pairs were known, and how many the model had to score."""
+class CacheUse(TypedDict):
+    """How many of the request's pairs were known, and how many were not."""
 
     hits: int
     misses: int
 
 
-class WeightsAnswer(BaseModel):
-    """Weights, largest first; over all attributes of the request they sum to one."""
+class WeightsAnswer(TypedDict):
+    """Weights, largest first; over all attributes of the request they sum to one.
+
+    `entropy` is that of all weights, in nats: 0 is sure, log(number of attributes) knows nothing. `degraded` says
+    whether the misses were answered without the model, and `degraded_reason` why.
+    """
 
     weights: list[WeightAnswer]
-    entropy: float = Field(description="Of all weights, in nats: 0 is sure, log(number of attributes) knows nothing.")
+    entropy: float
     model: ModelName
     cache: CacheUse
-    degraded: bool = Field(False, description="Whether the answer is less than the model could give.")
+    degraded: bool
+    degraded_reason: NotRequired[Literal["overloaded", "deadline_exceeded", "model_failed"]]
 
 
-class ErrorDetail(BaseModel):
+class ErrorDetail(TypedDict):
     """What went wrong, for programs (`code`, `field`) and for people (`message`)."""
 
     code: str
     message: str
-    field: str | None = None
+    field: NotRequired[str]
     request_id: str
 
 
-class ErrorAnswer(BaseModel):
+class ErrorAnswer(TypedDict):
     """The body of every error."""
 
     error: ErrorDetail
 
 
-class BatchAnswer(BaseModel):
+class BatchAnswer(TypedDict):
     """One result for each request, in their order: the weights, or the error of this one request."""
 
     results: list[WeightsAnswer | ErrorAnswer]
@@ -156,6 +165,14 @@ class ModelAnswer(BaseModel):
     metrics: dict[str, Any]
 
 
+class BundleAnswer(TypedDict):
+    """The bundle that is in service now, and the version it replaced; the same when there was nothing to replace."""
+
+    name: str
+    version: str
+    replaced: str
+
+
 class HealthAnswer(BaseModel):
     """A health check that went well."""
 
@@ -164,25 +181,28 @@ class HealthAnswer(BaseModel):
 
 def weights_answer(weighting: Weighting, request: WeightsRequest, model: ModelName) -> WeightsAnswer:
     """The answer to a request in the form it asked for."""
-    return WeightsAnswer.model_construct(
-        weights=[_weight_answer(found, request) for found in weighting.attributes[: request.top_k]],
-        entropy=weighting.entropy,
-        model=model,
-        cache=CacheUse(hits=weighting.hits, misses=weighting.misses),
-        degraded=False,
-    )
+    answer: WeightsAnswer = {
+        "weights": [_weight_answer(found, explain=request.explain) for found in weighting.attributes[: request.top_k]],
+        "entropy": weighting.entropy,
+        "model": model,
+        "cache": {"hits": weighting.hits, "misses": weighting.misses},
+        "degraded": bool(weighting.degraded),
+    }
+    if weighting.degraded:
+        answer["degraded_reason"] = weighting.degraded
+    return answer
 
 
-def _weight_answer(found: WeightedAttribute, request: WeightsRequest) -> WeightAnswer:
-    answer = WeightAnswer.model_construct(
-        index=found.index,
-        attribute=found.attribute,
-        weight=found.weight,
-        values=[
-            ValueAnswer.model_construct(text=v.text, start=v.start, end=v.end, confidence=v.confidence)
-            for v in found.values
+def _weight_answer(found: WeightedAttribute, *, explain: bool) -> WeightAnswer:
+    answer: WeightAnswer = {
+        "index": found.index,
+        "attribute": found.attribute,
+        "weight": found.weight,
+        "values": [
+            {"text": value.text, "start": value.start, "end": value.end, "confidence": value.confidence}
+            for value in found.values
         ],
-    )
-    if request.explain:
-        answer.logit = found.logit
+    }
+    if explain:
+        answer["logit"] = found.logit
     return answer

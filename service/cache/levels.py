@@ -1,6 +1,7 @@
-"""The pair cache: in process first, then Redis.
+"""The pair cache of one bundle: in process first, then what all processes share.
 
-Knows: the order of the levels and what each hit counts as. Does not know: how a level keeps its pairs.
+Knows: the order of the levels, what each hit counts as, the bundle whose pairs these are. Does not know: how a level
+keeps its pairs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,37 +15,43 @@ from service.telemetry import Telemetry
 class SecondLevel(Protocol):
     """A slower cache behind the one in process; it never raises."""
 
-    async def get(self, query: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
-        """What it knows of these attributes."""
+    async def get(self, key: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
+        """What it knows of these attributes under this key."""
         ...
 
-    def put(self, query: bytes, scores: Mapping[bytes, PairScore]) -> None:
+    def put(self, key: bytes, scores: Mapping[bytes, PairScore]) -> None:
         """Keep these scores, soon."""
         ...
 
 
 class PairCache:
-    """What is known of a query's attributes, from the nearest level that knows it."""
+    """What is known of a query's attributes, from the nearest level that knows it.
 
-    def __init__(self, memory: MemoryCache, second: SecondLevel | None, telemetry: Telemetry) -> None:
-        self._memory, self._second, self._telemetry = memory, second, telemetry
+    On the second level, which outlives a bundle, the bundle's version is part of the key: pairs of another are never
+    read.
+    """
 
-    async def get(self, query: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
-        """The known scores by attribute; what the second level knew is in process from now on."""
+    def __init__(self, memory: MemoryCache, second: SecondLevel | None, telemetry: Telemetry, *, version: str) -> None:
+        self._memory, self._second, self._found = memory, second, telemetry.found
+        self._version = f"{version}:".encode()
+
+    def near(self, query: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
+        """The scores that are known in process, by attribute; it costs no waiting."""
         known = self._memory.get(query, attributes)
-        self._telemetry.pairs.labels("memory").inc(len(known))
-        wanted = [attribute for attribute in dict.fromkeys(attributes) if attribute not in known]
-        if wanted and self._second:
-            found = await self._second.get(query, wanted)
-            self._memory.put(query, found)
-            self._telemetry.pairs.labels("redis").inc(len(found))
-            known |= found
-            wanted = [attribute for attribute in wanted if attribute not in found]
-        self._telemetry.pairs.labels("miss").inc(len(wanted))
+        self._found["memory"].inc(len(known))
+        return known
+
+    async def far(self, query: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
+        """The scores that the second level knows; they are in process from now on."""
+        if not self._second:
+            return {}
+        known = await self._second.get(self._version + query, attributes)
+        self._memory.put(query, known)
+        self._found["redis"].inc(len(known))
         return known
 
     def put(self, query: bytes, scores: Mapping[bytes, PairScore]) -> None:
         """Keep new scores on every level."""
         self._memory.put(query, scores)
         if self._second:
-            self._second.put(query, scores)
+            self._second.put(self._version + query, scores)

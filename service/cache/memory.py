@@ -1,6 +1,6 @@
 """The first level: pairs kept in this process.
 
-Knows: which query was used last, how many pairs there are. Does not know: Redis.
+Knows: which query was used last, how many pairs there are and about how many bytes they take. Does not know: Redis.
 """
 
 from collections import OrderedDict
@@ -8,12 +8,19 @@ from collections.abc import Mapping, Sequence
 
 from service.scoring import PairScore
 
+QUERY_BYTES, PAIR_BYTES, SPAN_BYTES = 500, 130, 160
+"""What CPython takes for a query with its dict, a pair (its attribute's key is shared by all queries), a value span."""
+
 
 class MemoryCache:
-    """Scores by query and attribute, at most `pairs` of them; the query that was used longest ago goes first."""
+    """Scores by query and attribute, at most `pairs` and about `memory` bytes of them.
 
-    def __init__(self, pairs: int) -> None:
-        self._limit, self._pairs = pairs, 0
+    The query that was used longest ago goes first.
+    """
+
+    def __init__(self, pairs: int, *, memory: int) -> None:
+        self._pair_limit, self._byte_limit = pairs, memory
+        self._pairs = self._bytes = 0
         self._queries: OrderedDict[bytes, dict[bytes, PairScore]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -29,13 +36,23 @@ class MemoryCache:
 
     def put(self, query: bytes, scores: Mapping[bytes, PairScore]) -> None:
         """Keep these scores; oldest queries make room."""
-        if not scores or len(scores) > self._limit:
+        if not scores or len(scores) > self._pair_limit:
             return
-        known = self._queries.setdefault(query, {})
+        known = self._queries.get(query)
+        if known is None:
+            known = self._queries[query] = {}
+            self._bytes += QUERY_BYTES
         self._queries.move_to_end(query)
-        before = len(known)
-        known.update(scores)
-        self._pairs += len(known) - before
-        while self._pairs > self._limit:
+        for attribute, score in scores.items():
+            if attribute not in known:
+                known[attribute] = score
+                self._pairs += 1
+                self._bytes += _bytes(score)
+        while self._queries and (self._pairs > self._pair_limit or self._bytes > self._byte_limit):
             _, oldest = self._queries.popitem(last=False)
             self._pairs -= len(oldest)
+            self._bytes -= QUERY_BYTES + sum(map(_bytes, oldest.values()))
+
+
+def _bytes(score: PairScore) -> int:
+    return PAIR_BYTES + SPAN_BYTES * len(score.spans)

@@ -1,29 +1,16 @@
-"""The form of a cached pair: its keys and its bytes.
+"""The form of a cached pair: the bytes of its score.
 
-A query is known by the ids of its tokens, an attribute likewise: two texts share an entry exactly when the model
-cannot tell them apart. Values are kept as word positions, so that each request maps them to its own characters.
+Values are kept as word positions, so that each request maps them to its own characters.
 
-Knows: keys, the byte layout. Does not know: where the bytes are kept.
+Knows: the byte layout. Does not know: where the bytes are kept, or under which key.
 """
 
 import struct
-from collections.abc import Sequence
-from hashlib import blake2b
 
 from service.scoring import PairScore, ValueSpan
 
 _LOGIT = struct.Struct("<f")
 _SPAN = struct.Struct("<HHf")
-
-
-def query_key(ids: Sequence[int]) -> bytes:
-    """A digest of a query's token ids, 16 bytes."""
-    return blake2b(struct.pack(f"<{len(ids)}I", *ids), digest_size=16).digest()
-
-
-def attribute_key(ids: Sequence[int]) -> bytes:
-    """An attribute's token ids themselves, 4 bytes each."""
-    return struct.pack(f"<{len(ids)}I", *ids)
 
 
 def encode(score: PairScore) -> bytes:

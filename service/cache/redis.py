@@ -3,8 +3,9 @@
     <prefix>:<bundle version>:<digest of the query's tokens>  →  {attribute's tokens: logit and value words}
 
 Redis is optional at every moment: whatever it does, a read comes back within the timeout and a write never waits.
+Reads that are asked for while one is under way go out together as the next, in one pipeline.
 
-Knows: redis, timeouts, the circuit breaker, expiry. Does not know: the first level, the model.
+Knows: how pairs are read and written, the circuit breaker, expiry. Does not know: where Redis is, the first level.
 """
 
 import asyncio
@@ -12,105 +13,141 @@ import logging
 import random
 import time
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from service.cache import pairs
 from service.cache.breaker import Breaker
-from service.errors import StartError
+from service.cache.connection import Client, Command
 from service.scoring import PairScore
 from service.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
-WRITES_WAITING = 256
+READERS = 2
+TOGETHER = 64
+"""Reads or writes that go out in one pipeline, at most."""
+READS_WAITING, WRITES_WAITING = 1024, 256
 FAILURES, PAUSE_S = 3, 1.0
 TTL_JITTER = 0.1
 WRITE_TIMEOUT_S = 1.0
-FAULTS = (RedisError, OSError, TimeoutError, ValueError, TypeError, AttributeError)
+FAULTS = (RedisError, OSError, TimeoutError, ValueError, TypeError, AttributeError, IndexError)
 """What a Redis that is away, slow, full or something else altogether makes the library raise."""
 
+_Item = TypeVar("_Item")
+_Read = tuple[bytes, Sequence[bytes], "asyncio.Future[object]"]
 _Write = tuple[bytes, dict[bytes, PairScore]]
 
 
 class RedisCache:
-    """Reads in one round trip, writes from a queue of its own; an async context manager."""
+    """Reads and writes of pairs; an async context manager. `timeout` is for a read, in seconds."""
 
-    def __init__(
-        self,
-        url: str,
-        telemetry: Telemetry,
-        *,
-        version: str,
-        prefix: str,
-        timeout: float,
-        ttl_s: int,
-        connections: int,
-    ) -> None:
-        """`timeout` in seconds, for a read with all it waits for. Raises StartError for a URL of no use."""
-        try:
-            pool = BlockingConnectionPool.from_url(
-                url,
-                max_connections=connections,
-                timeout=timeout,
-                socket_timeout=max(timeout, WRITE_TIMEOUT_S),
-                socket_connect_timeout=WRITE_TIMEOUT_S,
-                protocol=2,
-                retry=Retry(NoBackoff(), 0),
-            )
-            pool.make_connection()  # type: ignore[no-untyped-call]
-        except (ValueError, TypeError, RedisError) as error:  # their texts may hold a part of the password
-            raise StartError(
-                "RANKER_REDIS_URL cannot be used; its form is redis://user:password@host:port/0"
-            ) from error
-        self._redis = Redis(connection_pool=pool)
-        self._telemetry = telemetry
-        self._prefix = f"{prefix}:{version}:".encode()
+    def __init__(self, client: Client, telemetry: Telemetry, *, prefix: str, timeout: float, ttl_s: int) -> None:
+        self._redis, self._telemetry = client, telemetry
+        self._prefix = f"{prefix}:".encode()
         self._timeout, self._ttl_s = timeout, ttl_s
         self._breakers = {
             what: Breaker(failures=FAILURES, pause=PAUSE_S, clock=time.monotonic) for what in ("read", "write")
         }
+        self._reads: asyncio.Queue[_Read] = asyncio.Queue(READS_WAITING)
         self._writes: asyncio.Queue[_Write] = asyncio.Queue(WRITES_WAITING)
-        self._writer: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        self._writer = asyncio.create_task(self._write_all(), name="redis-writer")
-        self._writer.add_done_callback(_told_if_failed)
+        loops = [self._read_all() for _ in range(READERS)] + [self._write_all()]
+        self._tasks = [asyncio.create_task(loop, name="redis") for loop in loops]
+        for task in self._tasks:
+            task.add_done_callback(_told_if_failed)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._writer:
-            self._writer.cancel()
-            await asyncio.wait([self._writer])
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
         try:
             async with asyncio.timeout(self._timeout):
                 await self._redis.aclose()
-                await self._redis.connection_pool.disconnect()
         except FAULTS as problem:
             logger.debug("closing the connections to Redis failed: %s", problem)
 
-    async def get(self, query: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
-        """What Redis knows of these attributes for this query; nothing when it is away, slow, or talks rubbish."""
+    async def get(self, key: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
+        """What Redis knows of these attributes under this key; nothing when it is away, slow, or talks rubbish."""
         if not self._breakers["read"].allows():
             return {}
+        reply: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         try:
+            self._reads.put_nowait((key, attributes, reply))
             async with asyncio.timeout(self._timeout):
-                found = await self._redis.hmget(self._prefix + query, list(attributes))
-            if not isinstance(found, list) or len(found) != len(attributes):
-                raise ValueError("the reply is not one value for each field")
-        except FAULTS as error:
-            self._failed("read", error)
+                return self._decoded(attributes, await reply)
+        except (TimeoutError, asyncio.QueueFull):
+            self._telemetry.cache_faults.labels("read").inc()
             return {}
-        self._succeeded("read")
-        known = {}
-        for attribute, content in zip(attributes, found, strict=True):
+
+    def put(self, key: bytes, scores: Mapping[bytes, PairScore]) -> None:
+        """Have these scores written soon; dropped and counted when too many writes wait."""
+        try:
+            self._writes.put_nowait((key, dict(scores)))
+        except asyncio.QueueFull:
+            self._telemetry.cache_faults.labels("dropped").inc()
+
+    async def _read_all(self) -> None:
+        """Read what is asked for, for ever, and whatever has been asked for meanwhile together."""
+        while True:
+            reads = [read for read in await _waiting(self._reads) if not read[2].done()]
+            if not reads:
+                continue
+            replies: list[object] = []
+            try:
+                async with asyncio.timeout(self._timeout):
+                    replies = await self._read(reads)
+                if len(replies) != len(reads):
+                    raise ValueError("there is not one reply for each read")
+                self._told("read", next((r for r in replies if isinstance(r, Exception)), None), replies)
+            except FAULTS as error:
+                self._told("read", error)
+            for (_, _, reply), found in zip(reads, replies or [None] * len(reads), strict=True):
+                if not reply.done():
+                    reply.set_result(found)
+
+    async def _read(self, reads: Sequence[_Read]) -> list[object]:
+        return await self._redis.run([("HMGET", self._prefix + key, *attributes) for key, attributes, _ in reads])
+
+    async def _write_all(self) -> None:
+        """Write what is queued, for ever. Nobody waits for it, so it may take its time, to connect above all."""
+        while True:
+            writes = await _waiting(self._writes)
+            if not self._breakers["write"].allows():
+                self._telemetry.cache_faults.labels("dropped").inc(len(writes))
+                continue
+            try:
+                async with asyncio.timeout(WRITE_TIMEOUT_S):
+                    replies = await self._write(writes)
+                self._told("write", next((r for r in replies if isinstance(r, Exception)), None))
+            except FAULTS as error:
+                self._told("write", error)
+
+    async def _write(self, writes: Sequence[_Write]) -> list[object]:
+        commands: list[Command] = []
+        for query, scores in writes:
+            key, fields = (
+                self._prefix + query,
+                [(attribute, pairs.encode(score)) for attribute, score in scores.items()],
+            )
+            commands.append(("HSET", key, *chain.from_iterable(fields)))
+            commands.append(("EXPIRE", key, round(self._ttl_s * (1 - random.uniform(0, TTL_JITTER))) or 1))
+        return await self._redis.run(commands)
+
+    def _decoded(self, attributes: Sequence[bytes], reply: object) -> dict[bytes, PairScore]:
+        known: dict[bytes, PairScore] = {}
+        if not isinstance(reply, list) or len(reply) != len(attributes):
+            self._telemetry.cache_faults.labels("read").inc()
+            return known
+        for attribute, content in zip(attributes, reply, strict=True):
             if isinstance(content, bytes):
                 try:
                     known[attribute] = pairs.decode(content)
@@ -118,54 +155,30 @@ class RedisCache:
                     self._telemetry.cache_faults.labels("decode").inc()
         return known
 
-    def put(self, query: bytes, scores: Mapping[bytes, PairScore]) -> None:
-        """Have these scores written soon; dropped and counted when too many writes wait."""
-        try:
-            self._writes.put_nowait((query, dict(scores)))
-        except asyncio.QueueFull:
-            self._telemetry.cache_faults.labels("dropped").inc()
-
-    async def _write_all(self) -> None:
-        """Write what is queued, for ever. Nobody waits for it, so it may take its time, to connect above all."""
-        while True:
-            query, scores = await self._writes.get()
-            if not self._breakers["write"].allows():
-                self._telemetry.cache_faults.labels("dropped").inc()
-                continue
-            try:
-                async with asyncio.timeout(WRITE_TIMEOUT_S):
-                    await self._write(query, scores)
-            except FAULTS as error:
-                self._failed("write", error)
-            else:
-                self._succeeded("write")
-
-    async def _write(self, query: bytes, scores: Mapping[bytes, PairScore]) -> None:
-        key = self._prefix + query
-        life = round(self._ttl_s * (1 - random.uniform(0, TTL_JITTER))) or 1
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.hset(key, mapping={attribute: pairs.encode(score) for attribute, score in scores.items()})
-        pipeline.expire(key, life)
-        await pipeline.execute()
-
-    def _succeeded(self, what: str) -> None:
-        if self._breakers[what].open:
-            logger.info("Redis answers again: %s", what)
-        self._breakers[what].succeeded()
-        self._tell()
-
-    def _failed(self, what: str, error: Exception) -> None:
-        was_open = self._breakers[what].open
-        self._breakers[what].failed()
-        self._telemetry.cache_faults.labels(what).inc()
-        self._tell()
-        if self._breakers[what].open and not was_open:
-            logger.warning("Redis is left alone until it answers again: %s, %s", what, type(error).__name__)
-
-    def _tell(self) -> None:
+    def _told(self, what: str, error: Exception | None, replies: Sequence[object] = ()) -> None:
+        """Tell the breaker how a pipeline went: it failed when a write in it was refused, or no read was answered."""
+        breaker, was_open = self._breakers[what], self._breakers[what].open
+        if error is None or any(isinstance(reply, list) for reply in replies):
+            breaker.succeeded()
+        else:
+            breaker.failed()
+            if what == "write":
+                self._telemetry.cache_faults.labels(what).inc()
         self._telemetry.cache_degraded.set(any(breaker.open for breaker in self._breakers.values()))
+        if breaker.open and not was_open:
+            logger.warning("Redis is left alone until it answers again: %s, %s", what, type(error).__name__)
+        elif was_open and not breaker.open:
+            logger.info("Redis answers again: %s", what)
+
+
+async def _waiting(queue: "asyncio.Queue[_Item]") -> list[_Item]:
+    """The next item, and with it what else is in the queue."""
+    items = [await queue.get()]
+    while not queue.empty() and len(items) < TOGETHER:
+        items.append(queue.get_nowait())
+    return items
 
 
 def _told_if_failed(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and task.exception():
-        logger.error("writing to Redis has ended", exc_info=task.exception())
+        logger.error("talking to Redis has ended", exc_info=task.exception())

@@ -1,0 +1,99 @@
+"""Routes that read JSON bytes straight into their schema and answer JSON bytes, within the request's time.
+
+FastAPI documents them like any other; what it would do between bytes and schema, by way of Python objects, is left
+out: that took as long as all the rest of a request from the cache.
+
+Knows: bodies, deadlines, callers who hang up. Does not know: what is asked.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, Self, cast, get_type_hints
+
+import orjson
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+
+from service.errors import BadInput, ClientGone, DeadlineExceeded
+from service.settings import Settings
+from service.telemetry import Telemetry
+
+TIMEOUT_HEADER = "x-request-timeout-ms"
+TIMEOUT_PARAMETER: dict[str, Any] = {
+    "name": "X-Request-Timeout-Ms",
+    "in": "header",
+    "description": "Time for this request in milliseconds, where it is shorter than the service's own.",
+    "schema": {"type": "integer", "minimum": 1},
+}
+
+
+class DirectRoute(APIRoute):
+    """A POST whose endpoint takes `(body, request, deadline)`, the body being its schema's, and gives what orjson can
+    write. `deadline` is as `time.monotonic` counts.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """What FastAPI calls with a request."""
+        endpoint = self.endpoint
+        schema = cast(type[BaseModel], get_type_hints(endpoint)["body"])
+
+        async def handle(request: Request) -> Response:
+            state: dict[str, Any] = request.scope["state"]
+            telemetry: Telemetry = state["telemetry"]
+            deadline = state["begun"] + time_allowed(request, state["settings"])
+            try:
+                async with asyncio.timeout(deadline - time.monotonic()):
+                    content = await request.body()
+            except TimeoutError as error:
+                raise DeadlineExceeded("the body did not come within the request's time") from error
+            read = time.monotonic()
+            try:
+                body = schema.model_validate_json(content)
+            except ValidationError as error:
+                raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
+            telemetry.observe("parse", read, time.monotonic())
+            answer = await endpoint(body, request, deadline)
+            return Response(orjson.dumps(answer), media_type="application/json")
+
+        return handle
+
+
+def time_allowed(request: Request, settings: Settings) -> float:
+    """Seconds: the service's own limit, or the caller's where that is shorter. Raises BadInput."""
+    given = request.headers.get(TIMEOUT_HEADER)
+    if given is None:
+        return settings.request_timeout_ms / 1000
+    if not (given.isascii() and given.isdigit() and 0 < len(given) < 10 and int(given) > 0):
+        raise BadInput("it is a whole number of milliseconds, at least 1", TIMEOUT_HEADER)
+    return min(int(given), settings.request_timeout_ms) / 1000
+
+
+class WhileConnected:
+    """Work inside is cancelled when the caller hangs up, and raises ClientGone. The body has been read."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._gone = False
+
+    async def __aenter__(self) -> Self:
+        self._work = asyncio.current_task()
+        self._watcher = asyncio.create_task(self._watch(), name="connected")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._watcher.cancel()
+        if self._gone and kind is asyncio.CancelledError and self._work and not self._work.uncancel():
+            raise ClientGone("the caller has hung up") from error
+
+    async def _watch(self) -> None:
+        while (await self._request.receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        if self._work:
+            self._work.cancel()

@@ -1,0 +1,138 @@
+"""Bundles in service: one at a time, and another put in its place without a request failing.
+
+Knows: what a bundle needs to answer, who still works with it. Does not know: HTTP, who asks for a swap.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from service.batching import Batcher
+from service.bundle import Bundle
+from service.errors import StartError, SwapRefused
+from service.model import Model
+from service.readiness import Readiness
+from service.telemetry import Telemetry
+from service.weighting import Weigher
+
+logger = logging.getLogger(__name__)
+
+DRAIN_S = 60.0
+"""How long requests may take to finish on a bundle that has been replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A bundle with all that answers from it, made but not begun."""
+
+    bundle: Bundle
+    model: Model
+    batcher: Batcher
+    weigher: Weigher
+
+
+class Deployment:
+    """A bundle in service, and how many requests are at work with it."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.bundle, self.model, self.weigher = parts.bundle, parts.model, parts.weigher
+        self.readiness = Readiness(parts.batcher)
+        self._batcher = parts.batcher
+        self._users = 0
+        self._unused = asyncio.Event()
+        self._unused.set()
+
+    @contextmanager
+    def used(self) -> Iterator[Self]:
+        """While a request is at work with it, it stays open."""
+        self._users += 1
+        self._unused.clear()
+        try:
+            yield self
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._unused.set()
+
+    async def open(self) -> None:
+        """Begin."""
+        await self._batcher.__aenter__()
+
+    async def close(self) -> None:
+        """Wait for those at work, not for ever, and end."""
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await self._unused.wait()
+        except TimeoutError:
+            logger.error("requests still work with bundle %s, which is closed now", self.bundle.version)
+        await self._batcher.__aexit__(None, None, None)
+
+
+class Deployments:
+    """The bundle in service; an async context manager.
+
+    `build` makes one from a folder: it may block, and raises StartError. `tell` learns the folder of each that takes
+    over.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[Path], Parts],
+        folder: Path,
+        telemetry: Telemetry,
+        *,
+        tell: Callable[[Path], None] | None = None,
+    ) -> None:
+        self._build, self._folder, self._telemetry, self._told = build, folder, telemetry, tell
+        self._swapping = asyncio.Lock()
+        self._retired: set[asyncio.Task[None]] = set()
+        self.current: Deployment
+
+    async def __aenter__(self) -> Self:
+        self.current = Deployment(self._build(self._folder))
+        await self.current.open()
+        self._tell(self.current, 1)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.gather(self.current.close(), *self._retired, return_exceptions=True)
+
+    async def swap(self, folder: Path | None = None) -> Deployment:
+        """Load, check and warm the bundle of a folder (or of the same one again), then let it take over.
+
+        Requests under way finish on the bundle they began with. Raises SwapRefused, and nothing has changed.
+        """
+        async with self._swapping:
+            folder = folder or self._folder
+            try:
+                parts = await asyncio.to_thread(self._build, folder)
+            except StartError as error:
+                self._telemetry.swaps.labels("refused").inc()
+                raise SwapRefused(f"{' '.join(str(error).split())}; the bundle in service stays") from error
+            if parts.bundle.version == self.current.bundle.version:
+                self._telemetry.swaps.labels("unchanged").inc()
+                return self.current
+            replacement, replaced = Deployment(parts), self.current
+            await replacement.open()
+            self.current, self._folder = replacement, folder
+            self._tell(replaced, 0)
+            self._tell(replacement, 1)
+            self._telemetry.swaps.labels("taken").inc()
+            if self._told:
+                self._told(folder)
+            logger.info("bundle %s has taken over from %s", parts.bundle.version, replaced.bundle.version)
+            retiring = asyncio.create_task(replaced.close(), name="retire")
+            self._retired.add(retiring)
+            retiring.add_done_callback(self._retired.discard)
+            return replacement
+
+    def _tell(self, deployment: Deployment, value: int) -> None:
+        bundle = deployment.bundle
+        self._telemetry.model.labels(bundle.name, bundle.version, deployment.model.device).set(value)
