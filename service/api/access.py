@@ -80,7 +80,8 @@ class Access:
         hosts: Collection[str] = (),
     ) -> None:
         self._app, self._telemetry = app, telemetry
-        self._keys, self._admin, self._rate, self._hosts = keys, admin, rate, hosts
+        self._keys, self._admin, self._rate = keys, admin, rate
+        self._hosts = [host.lower().strip("[]") for host in hosts]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI connection."""
@@ -114,5 +115,6 @@ class Access:
 
 def _named(host: str, allowed: Collection[str]) -> bool:
     """Whether a Host header is one of these names, of which `*.example.com` stands for all below it."""
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-    return any(name == pattern or (pattern[:2] == "*." and name.endswith(pattern[1:])) for pattern in allowed)
+    name, _, port = host.lower().rpartition(":")
+    name = (name if name and port.isdecimal() else host.lower()).strip("[]")
+    return any(name == pattern or (pattern[:2] == "*." and name[1:].endswith(pattern[1:])) for pattern in allowed)
