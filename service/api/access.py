@@ -34,9 +34,9 @@ class Keys:
     def __len__(self) -> int:
         return len(self._digests)
 
-    def known(self, key: str) -> bool:
-        """Whether it is one of them."""
-        shown = sha256(key.encode()).digest()
+    def known(self, key: bytes) -> bool:
+        """Whether it is one of them, in UTF-8."""
+        shown = sha256(key).digest()
         return sum(hmac.compare_digest(shown, digest) for digest in self._digests) > 0
 
 
@@ -67,7 +67,7 @@ class Rate:
 
 
 class Access:
-    """Lets through what may come: to /admin with the admin key, elsewhere with any key where there are keys."""
+    """Lets through what may come: to /admin with the admin key if there is one, elsewhere with any where there are."""
 
     def __init__(
         self,
@@ -104,13 +104,19 @@ class Access:
             return
         if self._hosts and not _named(headers.get("host", ""), self._hosts):
             raise HTTPException(421)
-        key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
-        wanted = self._admin if path.startswith(ADMIN) else self._keys
-        if (wanted or path.startswith(ADMIN)) and not wanted.known(key):
+        key = _shown(headers)
+        wanted = self._admin if self._admin and path.startswith(ADMIN) else self._keys
+        if wanted and not wanted.known(key):
             raise Unauthorized("show a key that may do this, as Authorization: Bearer KEY or X-Api-Key: KEY")
         if self._rate and path.startswith(COUNTED):
             client = scope.get("client") or ("",)
-            self._rate.take(sha256(key.encode()).hexdigest() if self._keys else client[0])
+            self._rate.take(sha256(key).hexdigest() if self._keys else client[0])
+
+
+def _shown(headers: Headers) -> bytes:
+    """The key in a request's headers as its bytes, none where it shows none."""
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    return (headers.get("x-api-key") or (key.strip() if scheme.lower() == "bearer" else "")).encode("latin-1")
 
 
 def _named(host: str, allowed: Collection[str]) -> bool:
