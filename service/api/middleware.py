@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.telemetry import Telemetry, request_id
 
 REQUEST_ID = "x-request-id"
+_LENGTH = re.compile(r"[0-9]+")
 _USABLE_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -47,7 +48,7 @@ class RequestContext:
             await send(message)
 
         announced = headers.get("content-length", "")
-        bounded = self._bounded(receive, int(announced) if announced.isdigit() else 0)
+        bounded = self._bounded(receive, int(announced[:18]) if _LENGTH.fullmatch(announced) else 0)
         try:
             await self._app(scope, bounded, send_with_id)
         finally:
