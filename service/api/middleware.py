@@ -52,7 +52,7 @@ class RequestContext:
         try:
             await self._app(scope, bounded, send_with_id)
         finally:
-            route = getattr(scope.get("route"), "path", "unknown")
+            route = _route(scope)
             self._telemetry.requests.labels(route, str(status)).inc()
             if route.startswith("/v1/weights"):
                 self._telemetry.observe("total", begun, time.monotonic())
@@ -71,3 +71,11 @@ class RequestContext:
             return message
 
         return bounded
+
+
+def _route(scope: Scope) -> str:
+    """The route that a request was for, also where it was refused on its way there; all unknown paths are one."""
+    if "route" in scope:
+        return str(getattr(scope["route"], "path", "unknown"))
+    known = (getattr(route, "path", "") for route in scope["app"].routes) if "app" in scope else ()
+    return next((path for path in known if path == scope["path"]), "unknown")
