@@ -94,9 +94,13 @@ class ManyServers:
         except (RedisError, KeyError):
             self._refresh()
             raise
-        found = await asyncio.gather(
-            *(self._run([commands[index] for index in group]) for group in groups.values()), return_exceptions=True
-        )
+        try:
+            found = await asyncio.gather(
+                *(self._run([commands[index] for index in group]) for group in groups.values()), return_exceptions=True
+            )
+        except asyncio.CancelledError:  # a node hangs; another may have taken over from it
+            self._refresh()
+            raise
         for group, answered in zip(groups.values(), found, strict=True):
             for place, index in enumerate(group):
                 replies[index] = answered if isinstance(answered, BaseException) else answered[place]
