@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Where prometheus_client finds the folder in which worker processes add their metrics up."""
@@ -140,9 +140,9 @@ class _OverWorkers(MultiProcessCollector):
 
     def collect(self) -> Iterable[Metric]:
         """Every metric, as prometheus_client asks for it."""
-        for pid in {int(file.stem.rpartition("_")[2]) for file in self._folder.glob("gauge_live*.db")}:
-            if not _runs(pid):
-                mark_process_dead(pid, str(self._folder))  # type: ignore[no-untyped-call]
+        for file in self._folder.glob("gauge_live*_*.db"):
+            if not _runs(int(file.stem.rpartition("_")[2])):
+                file.unlink(missing_ok=True)  # somebody else may be doing the same
         return cast(Iterable[Metric], super().collect())  # type: ignore[no-untyped-call]
 
 
