@@ -37,6 +37,7 @@ from service.telemetry import (
 from service.text import Tokenizer
 from service.weighting import Weigher
 
+SETTINGS = Settings.model_validate({"device": "cpu", "admin_key": "a"})
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 NO_PID = 2**22
@@ -84,15 +85,14 @@ def test_every_series_of_a_label_is_there_from_the_start(name: str, label: str, 
 
 @pytest.mark.parametrize(
     "name",
-    ["ranker_queue_rows", "ranker_cache_degraded", "ranker_batch_rows_count", "ranker_batch_tokens_count"]
-    + ["ranker_weights_entropy_nats_count"],
+    ["queue_rows", "cache_degraded", "batch_rows_count", "batch_tokens_count", "weights_entropy_nats_count"],
 )
 def test_every_series_without_a_label_is_there_from_the_start(name: str) -> None:
-    assert value(samples(Telemetry().exposition().decode()), name) == 0
+    assert value(samples(Telemetry().exposition().decode()), f"ranker_{name}") == 0
 
 
 def test_every_documented_answer_of_every_route_is_counted_from_the_start() -> None:
-    with TestClient(create_app(Settings.model_validate({"device": "cpu", "admin_key": "a"}))) as client:
+    with TestClient(create_app(SETTINGS)) as client:
         paths = client.get("/openapi.json").json()["paths"]
         found = samples(client.get("/metrics").text)
     documented = {
@@ -221,7 +221,7 @@ REQUESTS: list[Any] = [
 
 
 def test_no_line_holds_a_text_of_a_request_whatever_becomes_of_it(log: Lines) -> None:
-    with TestClient(create_app(Settings(device="cpu"))) as client:
+    with TestClient(create_app(SETTINGS)) as client:
         statuses = [client.post("/v1/weights", json=request).status_code for request in REQUESTS]
         statuses += [client.post("/v1/weights", content=f'{{"query": "{MARK}'.encode()).status_code]
         statuses += [client.post("/v1/weights/batch", json={"requests": REQUESTS}).status_code]
@@ -232,7 +232,7 @@ def test_no_line_holds_a_text_of_a_request_whatever_becomes_of_it(log: Lines) ->
 
 
 def test_a_failure_that_nobody_foresaw_is_logged_with_the_requests_id_and_without_its_text(log: Lines) -> None:
-    client = TestClient(create_app(Settings(device="cpu")), raise_server_exceptions=False)  # nothing was opened
+    client = TestClient(create_app(SETTINGS), raise_server_exceptions=False)  # nothing was opened
     response = client.post("/v1/weights", json=REQUESTS[0], headers={"x-request-id": "mine"})
     assert (response.status_code, response.json()["error"]["request_id"]) == (500, "mine")
     assert "KeyError" in log.of("a request failed")["exception"]
