@@ -50,7 +50,6 @@ class Telemetry:
     def __init__(self, *, tracer: Tracer | None = None, shared: Path | None = None) -> None:
         self.registry = CollectorRegistry()
         self._tracer, self._shared = tracer, shared
-        self._clock_offset = time.time() - time.monotonic()
         self.requests = Counter(
             "ranker_requests_total",
             "Requests answered, by route and status.",
@@ -123,7 +122,7 @@ class Telemetry:
     def span(self, name: str, begun: float, ended: float) -> None:
         """The same for the trace alone, in the context of the request."""
         if self._tracer:
-            at = self._clock_offset
+            at = time.time() - time.monotonic()  # asked each time, for clocks are set and machines sleep
             self._tracer.start_span(name, start_time=round((begun + at) * 1e9)).end(round((ended + at) * 1e9))
 
     def exposition(self) -> bytes:

@@ -55,7 +55,7 @@ class RequestContext:
             route = _route(scope)
             self._telemetry.requests.labels(route, str(status)).inc()
             if route.startswith("/v1/weights"):
-                self._telemetry.observe("total", begun, time.monotonic())
+                self._telemetry.stage.labels("total").observe(time.monotonic() - begun)  # its span is the server's
 
     def _bounded(self, receive: Receive, announced: int) -> Receive:
         read = 0
