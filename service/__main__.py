@@ -148,4 +148,6 @@ def _serve_many(settings: Settings, options: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from service.__main__ import main as under_its_name  # workers could not find `application` in "__main__"
+
+    under_its_name()
