@@ -126,6 +126,16 @@ def main() -> None:
     else:
         _serve_many(settings, options)
 
+class Supervisor(Multiprocess):
+    """Notices at once when a worker ends before it serves: the end of the pipe is with the worker alone."""
+
+    def init_processes(self) -> None:
+        """Start the workers."""
+        super().init_processes()
+        for process in self.processes:
+            process.child_conn.close()
+
+
 
 def _serve_many(settings: Settings, options: dict[str, Any]) -> None:
     """Serve from processes that share a socket and a folder, in which they add up their metrics."""
@@ -141,7 +151,7 @@ def _serve_many(settings: Settings, options: dict[str, Any]) -> None:
             timeout_worker_healthcheck=WORKER_START_S,
             **options,
         )
-        supervisor = Multiprocess(config, sockets=[stack.enter_context(closing(config.bind_socket()))])
+        supervisor = Supervisor(config, sockets=[stack.enter_context(closing(config.bind_socket()))])
         supervisor.run()
         if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
             sys.exit(STARTUP_FAILURE)
