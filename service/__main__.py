@@ -16,14 +16,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import uvicorn
-from prometheus_client import start_http_server
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, CliApp, SettingsConfigDict
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from service.app import create_app
+from service.app import create_app, metrics_served
 from service.errors import StartError
 from service.settings import Settings
 from service.telemetry import SHARED_FOLDER, JsonLines, over_workers
@@ -126,6 +125,7 @@ def main() -> None:
     else:
         _serve_many(settings, options)
 
+
 class Supervisor(Multiprocess):
     """Notices at once when a worker ends before it serves: the end of the pipe is with the worker alone."""
 
@@ -136,14 +136,15 @@ class Supervisor(Multiprocess):
             process.child_conn.close()
 
 
-
 def _serve_many(settings: Settings, options: dict[str, Any]) -> None:
     """Serve from processes that share a socket and a folder, in which they add up their metrics."""
     with ExitStack() as stack:
         shared = Path(stack.enter_context(TemporaryDirectory(prefix="attribute-ranker-")))
         os.environ[SHARED_FOLDER] = str(shared)
-        if settings.metrics_port:
-            start_http_server(settings.metrics_port, settings.host, over_workers(shared))
+        try:
+            stack.enter_context(metrics_served(settings, over_workers(shared)))
+        except StartError as error:
+            sys.exit(str(error))
         config = uvicorn.Config(
             partial(application, settings, shared),
             factory=True,

@@ -7,14 +7,14 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from prometheus_client import start_http_server
+from prometheus_client import CollectorRegistry, start_http_server
 from starlette.middleware.cors import CORSMiddleware
 
 from service import workers
@@ -110,10 +110,27 @@ def _listed(text: str) -> list[str]:
     return [part.strip() for part in text.replace("\n", ",").split(",") if part.strip()]
 
 
+@contextmanager
+def metrics_served(settings: Settings, registry: CollectorRegistry) -> Iterator[None]:
+    """Metrics on their own port, where the settings name one. Raises StartError."""
+    if not settings.metrics_port:
+        yield
+        return
+    try:
+        server, thread = start_http_server(settings.metrics_port, settings.host, registry)
+    except OSError as error:
+        raise StartError(f"RANKER_METRICS_PORT {settings.metrics_port} cannot be used: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack, shared: Path | None) -> Deployments:
-    if settings.metrics_port and not shared:
-        server, _ = start_http_server(settings.metrics_port, settings.host, telemetry.registry)
-        stack.callback(server.shutdown)
+    if not shared:
+        stack.enter_context(metrics_served(settings, telemetry.registry))
     redis = None
     if settings.redis_url:
         client = connect(settings.redis_url.get_secret_value())
