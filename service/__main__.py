@@ -62,11 +62,8 @@ def read_settings(arguments: Sequence[str]) -> Settings:
         if name.upper().startswith(PREFIX) and name.upper() not in known:
             nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0)[0]
             sys.exit(f"{name} is no setting; the nearest is {nearest} (python -m service --help lists all)")
-        if name in from_files and os.environ[name]:
-            try:
-                os.environ[from_files[name]] = Path(os.environ[name]).read_text(encoding="utf-8").strip()
-            except (OSError, ValueError) as error:
-                sys.exit(f"{name} names a file that cannot be read: {error}")
+        if name.upper() in from_files and os.environ[name]:
+            os.environ[from_files[name.upper()]] = _content(name)
     try:
         found = CliApp.run(FromOutside, cli_args=list(arguments))
     except ValidationError as error:
@@ -74,6 +71,16 @@ def read_settings(arguments: Sequence[str]) -> Settings:
         name = f"{PREFIX}{str(first['loc'][0]).upper()}" if first["loc"] else "the settings"
         sys.exit(f"{name}: {first['msg']}")
     return Settings.model_validate(found.model_dump())
+
+
+def _content(name: str) -> str:
+    """What is in the file that a variable names; exits with a sentence if that is nothing, for secrets close doors."""
+    try:
+        content = Path(os.environ[name]).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", "it is not in UTF-8")
+        sys.exit(f"{name} names a file that cannot be read: {why}")
+    return content or sys.exit(f"{name} names a file with nothing in it")
 
 
 class PlainStart:

@@ -6,7 +6,9 @@ import signal
 import socket
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
+from typing import IO
 
 import httpx
 import pytest
@@ -36,9 +38,9 @@ def free_port() -> int:
         return port
 
 
-def serving(port: int, **settings: str) -> "subprocess.Popen[str]":
+def serving(port: int, log: IO[str] | None = None, /, **settings: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "service", "--port", str(port), "--device", "cpu"]
-    return subprocess.Popen(command, env=environment(**settings), stderr=subprocess.DEVNULL, text=True)
+    return subprocess.Popen(command, env=environment(**settings), stderr=log or subprocess.DEVNULL, text=True)
 
 
 def answers(port: int) -> bool:
@@ -48,9 +50,9 @@ def answers(port: int) -> bool:
         return False
 
 
-def weigh(port: int, query: str = "red wool rug") -> httpx.Response:
+def weigh(port: int, query: str = "red wool rug", key: str = "") -> httpx.Response:
     body = {"query": query, "attributes": ["color", "material", "price"]}
-    return httpx.post(f"http://127.0.0.1:{port}/v1/weights", json=body, timeout=20)
+    return httpx.post(f"http://127.0.0.1:{port}/v1/weights", json=body, headers={"x-api-key": key}, timeout=20)
 
 
 def test_help_lists_every_setting_with_its_default() -> None:
@@ -83,6 +85,84 @@ def test_a_password_is_never_logged() -> None:
     log = run("--bundle", "/nowhere", redis_url="redis://user:secret@localhost/0").stderr
     assert "secret" not in log
     assert "**********" in log
+
+
+SECRETS = {
+    "api_keys": "first-s3cret\nsecond-s3cret\n",
+    "admin_key": "master-s3cret\n",
+    "redis_url": "redis://user:s3cret@127.0.0.1:1/0\n",
+}
+
+
+def in_files(folder: Path, **secrets: str) -> dict[str, str]:
+    """The settings that name files with these secrets."""
+    for name, secret in secrets.items():
+        (folder / name).write_text(secret)
+    return {f"{name}_file": str(folder / name) for name in secrets}
+
+
+@pytest.mark.parametrize("between", ["\n", ",", " ,\n"])
+def test_keys_are_read_from_files_and_never_logged(tmp_path: Path, between: str) -> None:
+    port, secrets = free_port(), SECRETS | {"api_keys": between.join(["first-s3cret", "second-s3cret"]) + "\n"}
+    settings = in_files(tmp_path, **secrets) | {"log_level": "debug"}
+    with (tmp_path / "log").open("w") as log, ended(serving(port, log, **settings)):
+        wait_until(lambda: answers(port), 60)
+        url = f"http://127.0.0.1:{port}"
+        opened = [httpx.get(f"{url}/v1/model", headers={"x-api-key": f"{key}-s3cret"}) for key in ("first", "second")]
+        refused = [httpx.get(f"{url}/v1/model", headers={"x-api-key": key}) for key in ("", "third-s3cret")]
+        admin = httpx.post(f"{url}/admin/bundle", json={"path": "a"}, headers={"x-api-key": "master-s3cret"})
+        queries = (f"rug {number}" for number in count())
+        wait_until(
+            lambda: (
+                weigh(port, next(queries), "first-s3cret").status_code == 200
+                and "Redis is left alone" in (tmp_path / "log").read_text()
+            )
+        )
+    assert [response.status_code for response in (*opened, *refused, admin)] == [200, 200, 401, 401, 422]
+    assert "s3cret" not in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_that_its_file_does_not_hold_stops_the_start_by_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / "binary").write_bytes(b"s3cret\xff")
+    (tmp_path / "empty").write_text(" \n")
+    for file, told in {
+        "missing": "cannot be read: No such file or directory",
+        "": "cannot be read: Is a directory",
+        "binary": "cannot be read: it is not in UTF-8",
+        "empty": "names a file with nothing in it",
+    }.items():
+        ended_with = run("--port", "0", **{f"{name}_file": str(tmp_path / file)})
+        assert ended_with.returncode != 0
+        assert ended_with.stderr.startswith(f"RANKER_{name.upper()}_FILE names a file ")
+        assert told in ended_with.stderr
+        assert "s3cret" not in ended_with.stderr
+
+
+def test_a_variable_counts_in_any_case(tmp_path: Path) -> None:
+    environ = environment(bundle="/nowhere") | {"ranker_api_keys_file": str(tmp_path / "missing")}
+    command = [sys.executable, "-m", "service", "--port", "0"]
+    shown = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert "ranker_api_keys_file names a file that cannot be read" in shown.stderr
+
+
+@pytest.mark.parametrize("name", ["api_keys", "admin_key"])
+def test_a_secret_with_no_key_in_it_stops_the_start_by_name(name: str) -> None:
+    ended_with = run("--port", "0", **{name: " , "})
+    assert ended_with.returncode != 0
+    assert f"RANKER_{name.upper()}" in ended_with.stderr
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://user:s3cret/x@host", "redis+cluster://:s3cret@host:many", "redis+other://:s3cret@host"]
+)
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_redis_url_of_no_use_stops_the_start_without_being_told(url: str, workers: str) -> None:
+    ended_with = run("--port", "0", "--device", "cpu", redis_url=url, workers=workers, log_level="debug")
+    assert ended_with.returncode != 0
+    assert "RANKER_REDIS_URL cannot be used" in ended_with.stderr
+    assert "s3cret" not in ended_with.stderr
+    assert "Traceback" not in ended_with.stderr
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "tokenizer.json", "model.int8.onnx"])
