@@ -36,6 +36,10 @@ class DirectRoute(APIRoute):
     write. `deadline` is as `time.monotonic` counts.
     """
 
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.dependant.query_params.clear()  # `deadline` would be documented as one
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """What FastAPI calls with a request."""
         endpoint = self.endpoint
