@@ -86,8 +86,7 @@ class Prior(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """Words of the query as sent, `query[start:end]` in Unicode code points, and how sure the model is of them."""
 
     text: str
@@ -96,11 +95,10 @@ class Value:
     confidence: float
 
 
-@dataclass(frozen=True, slots=True)
-class WeightedAttribute:
-    """A candidate with its weight; `index` is its place in the request."""
+class WeightedAttribute(NamedTuple):
+    """A candidate with its weight; `position` is its place in the request."""
 
-    index: int
+    position: int
     attribute: str
     weight: float
     logit: float
@@ -272,21 +270,15 @@ class Weigher:
 
     def answer(self, weighing: Weighing, temperature: float | None = None) -> Weighting:
         """Weights `softmax(z / T)` of all attributes, `T` being the bundle's unless `temperature` is given."""
-        query, words = weighing.query, weighing.tokens.words
-
-        def values(score: PairScore) -> tuple[Value, ...]:
-            known = (span for span in score.spans if span.last < len(words))
-            places = [(words[s.first][0], words[s.last][1], s.confidence) for s in known]
-            return tuple(Value(query[start:end], start, end, confidence) for start, end, confidence in places)
-
         scores = [weighing.scores[name.key] for name in weighing.names]
         weights = scoring.softmax(
             [score.logit for score in scores], self._temperature if temperature is None else temperature
         )
         entropy = scoring.entropy(weights)
         self._telemetry.entropy.observe(entropy)
+        shares = weights.tolist()
         ordered = tuple(
-            WeightedAttribute(i, weighing.attributes[i], float(weights[i]), scores[i].logit, values(scores[i]))
+            WeightedAttribute(i, weighing.attributes[i], shares[i], scores[i].logit, _values(weighing, scores[i]))
             for i in scoring.order(weights)
         )
         return Weighting(ordered, entropy, len(scores) - weighing.misses, weighing.misses, weighing.degraded)
@@ -298,3 +290,13 @@ class Weigher:
     def _read_attribute(self, text: str) -> _Name:
         tokens = self._tokenizer.attribute(text)
         return _Name(tokens, attribute_key(tokens))
+
+
+def _values(weighing: Weighing, score: PairScore) -> tuple[Value, ...]:
+    """The words that state a value, as they stand in this request's own text."""
+    if not score.spans:
+        return ()
+    query, words = weighing.query, weighing.tokens.words
+    known = [span for span in score.spans if span.last < len(words)]
+    places = [(words[span.first][0], words[span.last][1], span.confidence) for span in known]
+    return tuple(Value(query[start:end], start, end, confidence) for start, end, confidence in places)

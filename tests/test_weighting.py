@@ -73,7 +73,7 @@ def test_two_attributes_the_model_cannot_tell_apart_are_scored_once(tokenizer: T
         answer = await weigher(tokenizer, scorer, FakeSecondLevel()).weigh("rug", ["Color", "color"])
         assert scorer.candidates == 1
         assert [found.weight for found in answer.attributes] == [0.5, 0.5]
-        assert [found.index for found in answer.attributes] == [0, 1]
+        assert [found.position for found in answer.attributes] == [0, 1]
 
     run(work)
 

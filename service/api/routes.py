@@ -149,7 +149,9 @@ async def metrics(request: Request) -> Response:
 
 
 def add_routes(app: FastAPI, settings: Settings) -> None:
-    """Put the routes that these settings open into an app."""
+    """Put the routes that these settings open into an app, before FastAPI's own, for routes are tried in order."""
+    others = list(app.router.routes)
+    app.router.routes.clear()
     weighing: dict[str, Any] = {
         "methods": ["POST"],
         "tags": ["weights"],
@@ -174,6 +176,7 @@ def add_routes(app: FastAPI, settings: Settings) -> None:
             responses=documented(401, 413, 422, 504),
             tags=["admin"],
         )
+    app.router.routes.extend(others)
 
 
 def series(app: FastAPI) -> list[tuple[str, str]]:
