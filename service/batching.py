@@ -24,8 +24,8 @@ from service.text import Row
 
 logger = logging.getLogger(__name__)
 
-PACE_SHARE = 0.1
-"""How much the newest batch counts in what a token is expected to take."""
+PACE_SHARE, PACE_JUMP = 0.1, 4.0
+"""How much the newest batch counts in what a token is expected to take, and how many times that it may count as."""
 MARGIN = 1.2
 """A request is refused at once unless its deadline leaves it so many times the time that it is expected to take."""
 CLOSE_S = 2.0
@@ -142,7 +142,7 @@ class Batcher:
             wait_s = self._wait_s(now, sum(len(row.input_ids) for row in rows))
             if len(self._waiting) + len(entries) > self._queue_rows:
                 raise Overloaded(f"{len(self._waiting)} rows are waiting for the model already", wait_s)
-            if now + MARGIN * wait_s > deadline:
+            if (self._waiting or self._running) and now + MARGIN * wait_s > deadline:
                 raise Overloaded(f"the answer would take about {wait_s * 1000:.0f} ms, too long for it", wait_s)
             self._waiting += entries
             self._telemetry.queue_rows.set(len(self._waiting))
@@ -184,9 +184,15 @@ class Batcher:
             self._running.discard(batch)
             if worked:
                 self.last_success = ended
-                token_s = (ended - batch.begun) / batch.tokens
-                self._token_s += (token_s - self._token_s) * (PACE_SHARE if self._token_s else 1.0)
+                self._pace((ended - batch.begun) / batch.tokens)
         self._telemetry.stage.labels("model").observe(ended - batch.begun)
+
+    def _pace(self, token_s: float) -> None:
+        """Learn what a token takes; one batch that stood still does not turn away those that come after it."""
+        if self._token_s:
+            self._token_s += PACE_SHARE * (min(token_s, PACE_JUMP * self._token_s) - self._token_s)
+        else:
+            self._token_s = token_s
 
     def _next(self) -> _Batch | None:
         """Wait for rows and take a batch of them; None when the batcher has closed."""
