@@ -38,8 +38,8 @@ class Cache(Protocol):
         """What is known of these attributes without waiting."""
         ...
 
-    async def far(self, query: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
-        """What is known of those that were not known near."""
+    async def far(self, query: bytes, attributes: Sequence[bytes], *, within: float) -> dict[bytes, PairScore]:
+        """What is known of those that were not known near, as far as it can be said within so many seconds."""
         ...
 
     def put(self, query: bytes, scores: Mapping[bytes, PairScore]) -> None:
@@ -140,7 +140,10 @@ class Weighing:
 
 
 class Weigher:
-    """Weighs the attributes of one query after another: `read`, `complete` where something is unknown, `answer`."""
+    """Weighs the attributes of one query after another.
+
+    `read`; where something is unknown then, `look_up`; where something still is, `complete`; `answer`.
+    """
 
     def __init__(
         self,
@@ -169,8 +172,10 @@ class Weigher:
         deadline: float = math.inf,
         fallback: bool = False,
     ) -> Weighting:
-        """All three steps; raises what they raise."""
+        """All steps that are needed; raises what they raise."""
         weighing = self.read(query, attributes)
+        if weighing.unknown:
+            await self.look_up(weighing, deadline=deadline)
         if weighing.unknown:
             await self.complete(weighing, deadline=deadline, fallback=fallback)
         return self.answer(weighing, temperature)
@@ -199,44 +204,40 @@ class Weigher:
             self._telemetry.observe("cache", tokenised, time.monotonic())
         return weighing
 
-    async def complete(self, weighing: Weighing, *, deadline: float = math.inf, fallback: bool = False) -> None:
-        """Find what is unknown; `deadline` as `time.monotonic` counts.
-
-        Raises Overloaded at once when it cannot be found in time, DeadlineExceeded, and ModelFailed. With `fallback`
-        none of them: the prior answers for what is still unknown then.
-        """
-        now = time.monotonic()
-        by = now + (deadline - now) * FALLBACK_SHARE if fallback else deadline
-        try:
-            async with asyncio.timeout(None if math.isinf(by) else by - now):
-                await self._complete(weighing, by)
-        except (Overloaded, ModelFailed) as error:
-            self._fall_back(weighing, error, allowed=fallback)
-        except TimeoutError:
-            self._fall_back(weighing, DeadlineExceeded("no answer within the request's time"), allowed=fallback)
-
-    async def _complete(self, weighing: Weighing, deadline: float) -> None:
+    async def look_up(self, weighing: Weighing, *, deadline: float = math.inf) -> None:
+        """Find in the cache what was not known in process; `deadline` as `time.monotonic` counts."""
         begun = time.monotonic()
-        found = await self._cache.far(weighing.key, weighing.unknown)
+        found = await self._cache.far(weighing.key, weighing.unknown, within=deadline - begun)
         self._telemetry.observe("cache", begun, time.monotonic())
-        self._learn(weighing, found)
-        if weighing.unknown:
-            wanted = {name.key: name.tokens for name in weighing.names}
-
-            def compute(attributes: Sequence[bytes]) -> Awaitable[dict[bytes, PairScore]]:
-                return self._score(weighing, {key: wanted[key] for key in attributes}, deadline)
-
-            scores, joined = await self._shared.scores(weighing.key, weighing.unknown, compute)
-            self._telemetry.found["joined"].inc(joined)
-            self._telemetry.found["miss"].inc(len(scores) - joined)
-            weighing.scores |= scores
-
-    def _learn(self, weighing: Weighing, found: Mapping[bytes, PairScore]) -> None:
-        """Add what the cache knew."""
         if found:
             weighing.scores |= found
             weighing.misses -= sum(name.key in found for name in weighing.names)
             weighing.unknown = [key for key in weighing.unknown if key not in found]
+
+    async def complete(self, weighing: Weighing, *, deadline: float = math.inf, fallback: bool = False) -> None:
+        """Have the model score what is unknown; `deadline` as `time.monotonic` counts.
+
+        Raises Overloaded at once when it cannot be done in time, DeadlineExceeded, and ModelFailed. With `fallback`
+        none of them: the prior answers for what is still unknown then.
+        """
+        now = time.monotonic()
+        by = now + (deadline - now) * FALLBACK_SHARE if fallback else deadline
+        wanted = {name.key: name.tokens for name in weighing.names}
+
+        def compute(attributes: Sequence[bytes]) -> Awaitable[dict[bytes, PairScore]]:
+            return self._score(weighing, {key: wanted[key] for key in attributes}, by)
+
+        try:
+            async with asyncio.timeout(None if math.isinf(by) else by - now):
+                scores, joined = await self._shared.scores(weighing.key, weighing.unknown, compute)
+        except (Overloaded, ModelFailed) as error:
+            self._fall_back(weighing, error, allowed=fallback)
+        except TimeoutError:
+            self._fall_back(weighing, DeadlineExceeded("no answer within the request's time"), allowed=fallback)
+        else:
+            weighing.scores |= scores
+            self._telemetry.found["joined"].inc(joined)
+            self._telemetry.found["miss"].inc(len(scores) - joined)
 
     def _fall_back(
         self, weighing: Weighing, error: Overloaded | ModelFailed | DeadlineExceeded, *, allowed: bool

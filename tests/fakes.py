@@ -64,7 +64,7 @@ class FakeSecondLevel:
         self.kept: dict[bytes, dict[bytes, PairScore]] = {}
         self.asked: list[tuple[bytes, ...]] = []
 
-    async def get(self, query: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
+    async def get(self, query: bytes, attributes: Sequence[bytes], *, within: float) -> dict[bytes, PairScore]:  # noqa: ARG002
         self.asked.append(tuple(attributes))
         known = self.kept.get(query, {})
         return {attribute: known[attribute] for attribute in attributes if attribute in known}
@@ -72,8 +72,8 @@ class FakeSecondLevel:
     def near(self, query: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:  # noqa: ARG002
         return {}
 
-    async def far(self, query: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
-        return await self.get(query, attributes)
+    async def far(self, query: bytes, attributes: Sequence[bytes], *, within: float) -> dict[bytes, PairScore]:
+        return await self.get(query, attributes, within=within)
 
     def put(self, query: bytes, scores: Mapping[bytes, PairScore]) -> None:
         self.kept.setdefault(query, {}).update(scores)

@@ -74,6 +74,8 @@ async def _weigh(
     try:
         weighing = weigher.read(wanted.query, wanted.attributes)
         if weighing.unknown:
+            await weigher.look_up(weighing, deadline=deadline)
+        if weighing.unknown:
             async with while_waiting:
                 await weigher.complete(weighing, deadline=deadline, fallback=wanted.fallback)
     except RankerError as error:
