@@ -4,6 +4,7 @@ Knows: which use case answers which path. Does not know: how it is answered.
 """
 
 import asyncio
+import time
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, TypedDict, cast
 
@@ -28,7 +29,7 @@ from service.api.schemas import (
     weights_answer,
 )
 from service.deployment import Deployment, Deployments
-from service.errors import RankerError, SwapRefused
+from service.errors import DeadlineExceeded, RankerError, SwapRefused
 from service.settings import Settings
 from service.telemetry import Telemetry
 
@@ -78,6 +79,8 @@ async def _weigh(
         if weighing.unknown:
             async with while_waiting:
                 await weigher.complete(weighing, deadline=deadline, fallback=wanted.fallback)
+        if time.monotonic() > deadline:
+            raise DeadlineExceeded("the answer was ready too late for the request's time")
     except RankerError as error:
         _state(request)["telemetry"].rejected.labels(error.code).inc()
         raise
