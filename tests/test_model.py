@@ -1,5 +1,8 @@
 """A graph is checked before it serves, and a device that was asked for is really used."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,3 +97,13 @@ def test_auto_takes_the_cpu_where_there_is_no_gpu(bundle: Bundle) -> None:
 def test_the_graph_declares_what_the_service_feeds(model: Model) -> None:
     assert {node.name for node in model.session.get_inputs()} == set(INPUTS)
     assert {node.name for node in model.session.get_outputs()} == set(OUTPUTS)
+
+
+def test_onnxruntime_reports_nothing_to_its_makers(tmp_path: Path) -> None:
+    code = (
+        "from service.bundle import default_folder, open_bundle; from service.model import open_model; "
+        "open_model(open_bundle(default_folder()), device='cpu')"
+    )
+    kept = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    subprocess.run([sys.executable, "-c", code], env={**kept, "HOME": str(tmp_path)}, check=True)
+    assert not list(tmp_path.rglob(".onnxruntime*"))

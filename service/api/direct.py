@@ -49,6 +49,7 @@ class DirectRoute(APIRoute):
                 async with asyncio.timeout(deadline - time.monotonic()):
                     content = await request.body()
             except TimeoutError as error:
+                telemetry.rejected.labels(DeadlineExceeded.code).inc()
                 raise DeadlineExceeded("the body did not come within the request's time") from error
             read = time.monotonic()
             try:

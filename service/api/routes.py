@@ -112,14 +112,13 @@ async def weights_batch(body: BatchRequest, request: Request, deadline: float) -
 async def bundle(body: BundleRequest, request: Request, deadline: float) -> BundleAnswer:  # noqa: ARG001
     """Load, check and warm another bundle, then let it take over; a bad one changes nothing."""
     state = _state(request)
-    root = state["settings"].bundle_root
-    if root is None:
-        raise SwapRefused("RANKER_BUNDLE_ROOT names no folder with bundles; the bundle in service stays")
-    folder = (root / body.path).resolve()
-    if not folder.is_relative_to(root.resolve()):
-        raise SwapRefused(f"{body.path} is not below RANKER_BUNDLE_ROOT; the bundle in service stays")
-    replaced = state["deployments"].current.bundle.version
-    now = (await state["deployments"].swap(folder)).bundle
+    deployments, root = state["deployments"], state["settings"].bundle_root
+    folder = (root / body.path).resolve() if root else None
+    if not (root and folder and folder.is_relative_to(root.resolve())):
+        state["telemetry"].swaps.labels("refused").inc()
+        raise SwapRefused(f"{body.path} is not below the folder that RANKER_BUNDLE_ROOT names; nothing has changed")
+    replaced = deployments.current.bundle.version
+    now = (await deployments.swap(folder)).bundle
     return {"name": now.name, "version": now.version, "replaced": replaced}
 
 
