@@ -12,7 +12,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -69,8 +69,17 @@ class Batcher:
     fails, fails its own rows; its thread goes on. On exit every row still there fails with Overloaded.
     """
 
-    def __init__(self, model: Runs, telemetry: Telemetry, *, threads: int, batch_tokens: int, queue_rows: int) -> None:
-        self._model, self._telemetry = model, telemetry
+    def __init__(
+        self,
+        model: Runs,
+        telemetry: Telemetry,
+        *,
+        threads: int,
+        batch_tokens: int,
+        queue_rows: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._model, self._telemetry, self._clock = model, telemetry, clock
         self._batch_tokens, self._queue_rows = batch_tokens, queue_rows
         self._changed = threading.Condition()
         self._waiting: list[_Entry] = []
@@ -132,7 +141,7 @@ class Batcher:
         return list(scores)
 
     def _enqueue(self, rows: Sequence[Row], deadline: float) -> list[_Entry]:
-        now, loop, request = time.monotonic(), asyncio.get_running_loop(), request_id.get()
+        now, loop, request = self._clock(), asyncio.get_running_loop(), request_id.get()
         entries = [_Entry(row, loop.create_future(), request, now) for row in rows]
         with self._changed:
             if not self._open:
@@ -177,7 +186,7 @@ class Batcher:
         return error if isinstance(error, ModelFailed) else ModelFailed("the model failed on a batch")
 
     def _account(self, batch: _Batch, *, worked: bool) -> None:
-        ended = time.monotonic()
+        ended = self._clock()
         for entry in batch.entries:
             entry.done = ended
         with self._changed:
@@ -201,7 +210,7 @@ class Batcher:
                 entries = self._take()
                 if entries:
                     tokens = max(len(entry.row.input_ids) for entry in entries) * len(entries)
-                    batch = _Batch(entries, tokens, time.monotonic(), tokens * self._token_s)
+                    batch = _Batch(entries, tokens, self._clock(), tokens * self._token_s)
                     self._running.add(batch)
                     break
                 self._changed.wait()

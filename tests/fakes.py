@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import which
@@ -25,16 +25,22 @@ def scores_of(row: Row) -> RowScores:
 
 
 class FakeModel:
-    """Scores rows by arithmetic; `fails` decides about a batch, `gate` holds every batch until it is set."""
+    """Scores rows by arithmetic; `fails` decides about a batch, `gate` keeps those that are `held` until it is set."""
 
-    def __init__(self, fails: Callable[[list[Row]], Exception | None] = lambda rows: None) -> None:
-        self.fails = fails
+    def __init__(
+        self,
+        fails: Callable[[list[Row]], Exception | None] = lambda rows: None,
+        held: Callable[[list[Row]], bool] = lambda rows: True,
+    ) -> None:
+        self.fails, self.held = fails, held
         self.gate = threading.Event()
         self.gate.set()
+        self.begun = 0
         self.batches: list[list[Row]] = []
 
     def run(self, rows: list[Row]) -> list[RowScores]:
-        assert self.gate.wait(10)
+        self.begun += 1
+        assert not self.held(rows) or self.gate.wait(10)
         self.batches.append(rows)
         if failure := self.fails(rows):
             raise failure
@@ -42,19 +48,33 @@ class FakeModel:
 
 
 class FakeScorer:
-    """Scores rows at once and counts the candidates it was asked for."""
+    """Scores rows as soon as its gate is open, or fails, and counts the candidates it was asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, failure: Exception | None = None, *, spare_threads: int = 1) -> None:
+        self.failure, self.spare_threads = failure, spare_threads
+        self.gate = asyncio.Event()
+        self.gate.set()
         self.candidates = 0
         self.rows: list[Row] = []
-
-    spare_threads = 1
 
     async def score(self, rows: Sequence[Row], *, deadline: float) -> list[RowScores]:  # noqa: ARG002
         await asyncio.sleep(0)
         self.rows += rows
         self.candidates += sum(len(row.ends) for row in rows)
+        await self.gate.wait()
+        if self.failure:
+            raise self.failure
         return [scores_of(row) for row in rows]
+
+
+class FakeClock:
+    """A clock that stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 class FakeSecondLevel:
@@ -142,6 +162,24 @@ class RedisServer:
             return bool(self.client.ping())
         except redis.RedisError:
             return False
+
+
+def run(work: Callable[[], Awaitable[None]]) -> None:
+    """Do the work in an event loop of its own; fail when it hangs."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(30):
+            await work()
+
+    asyncio.run(bounded())
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let others work until the condition holds; fail when it does not within a time."""
+    deadline = monotonic() + 10
+    while not condition():
+        assert monotonic() < deadline, "the condition did not come true in time"
+        await asyncio.sleep(0)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:

@@ -1,10 +1,9 @@
 """The use case: what is known is not scored again, what is answered is the caller's own text."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
-from fakes import FakeScorer, FakeSecondLevel
+from fakes import FakeScorer, FakeSecondLevel, run
 
 from service.errors import BadInput
 from service.inflight import InFlight
@@ -28,10 +27,6 @@ class ValueScorer(FakeScorer):
         for score in scores:
             score.value_logits[:, :2] = 9.0
         return scores
-
-
-def run(work: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(work(), 20))
 
 
 def test_a_request_that_adds_two_attributes_scores_two(tokenizer: Tokenizer) -> None:
