@@ -168,8 +168,11 @@ class Batcher:
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         """One thread: run batch after batch, for as long as the batcher is open."""
         while batch := self._next():
+            scores: list[RowScores] | ModelFailed
             try:
-                scores: list[RowScores] | ModelFailed = self._model.run([entry.row for entry in batch.entries])
+                scores = self._model.run([entry.row for entry in batch.entries])
+                if len(scores) != len(batch.entries):
+                    raise ModelFailed(f"the model gave {len(scores)} scores for {len(batch.entries)} rows")
             except Exception as error:  # noqa: BLE001 - whatever it was, it must reach the callers and not end the thread
                 scores = self._failed(batch, error)
             self._account(batch, worked=not isinstance(scores, ModelFailed))
@@ -246,8 +249,6 @@ class Batcher:
 
 def _resolve(batch: _Batch, scores: list[RowScores] | ModelFailed) -> None:
     """Give every caller its own, in the event loop."""
-    if isinstance(scores, list) and len(scores) != len(batch.entries):
-        scores = ModelFailed(f"the model gave {len(scores)} scores for {len(batch.entries)} rows")
     for index, entry in enumerate(batch.entries):
         if entry.scores.done():
             continue

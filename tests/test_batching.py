@@ -406,3 +406,24 @@ def test_batches_and_their_rows_are_counted_once() -> None:
         assert count("ranker_stage_seconds_count", {"stage": "queue"}) == 5
 
     run(work)
+
+
+def test_only_a_success_counts_as_one() -> None:
+    class Forgetful(FakeModel):
+        def run(self, rows: list[Row]) -> list[RowScores]:
+            return super().run(rows)[: 0 if first(rows) == 8 else None]
+
+    async def work() -> None:
+        clock = FakeClock()
+        async with batcher(Forgetful(lambda r: ValueError() if first(r) == 7 else None), clock=clock) as it:
+            await it.score([row(1)])
+            succeeded = it.last_success
+            clock.now += 1
+            for wrong in (7, 8):
+                with pytest.raises(ModelFailed):
+                    await it.score([row(wrong)])
+            assert it.last_success == succeeded
+            await it.score([row(2)])
+            assert it.last_success == succeeded + 1
+
+    run(work)
