@@ -160,7 +160,7 @@ class Batcher:
 
     def _wait_s(self, now: float, tokens: int) -> float:
         """How long it will be until so many more tokens have been scored."""
-        queued = sum(len(entry.row.input_ids) for entry in self._waiting)
+        queued = sum(len(entry.row.input_ids) for entry in self._waiting if not entry.scores.done())
         running = sum(batch.left_s(now) for batch in self._running)
         own = min(self._batch_tokens, queued + tokens) * self._token_s
         return (running + queued * self._token_s) / self._parallel + own

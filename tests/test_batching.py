@@ -427,3 +427,22 @@ def test_only_a_success_counts_as_one() -> None:
             assert it.last_success == succeeded + 1
 
     run(work)
+
+
+def test_rows_whose_callers_are_gone_do_not_count_in_what_others_are_expected_to_wait() -> None:
+    async def work() -> None:
+        model, clock = FakeModel(), FakeClock()
+        async with batcher(model, clock=clock) as it:
+            await paced(it, model, clock, token_s=0.1)
+            model.gate.clear()
+            busy = await begun(it, model, 1)
+            gone = asyncio.create_task(it.score([row(2)] * 50))
+            await asyncio.sleep(0)
+            gone.cancel()
+            await asyncio.sleep(0)
+            asked = asyncio.create_task(it.score([row(3)], deadline=clock.now + 5))
+            await asyncio.sleep(0)
+            model.gate.set()
+            await asyncio.gather(busy, asked)
+
+    run(work)
