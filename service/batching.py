@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -159,11 +160,16 @@ class Batcher:
         return entries
 
     def _wait_s(self, now: float, tokens: int) -> float:
-        """How long it will be until so many more tokens have been scored."""
-        queued = sum(len(entry.row.input_ids) for entry in self._waiting if not entry.scores.done())
-        running = sum(batch.left_s(now) for batch in self._running)
-        own = min(self._batch_tokens, queued + tokens) * self._token_s
-        return (running + queued * self._token_s) / self._parallel + own
+        """How long it will be until so many more tokens have been scored: whichever thread is free first takes what is
+        next, so that one that hangs keeps nobody waiting while others go on, and the last batch runs by itself.
+        """
+        left = tokens + sum(len(entry.row.input_ids) for entry in self._waiting if not entry.scores.done())
+        last = min(self._batch_tokens, left)
+        before = (left - last) * self._token_s
+        free = sorted(batch.left_s(now) for batch in self._running)
+        free = [0.0] * (self._parallel - len(free)) + free
+        level = min((before + busy) / threads for threads, busy in enumerate(accumulate(free), 1))
+        return level + last * self._token_s
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         """One thread: run batch after batch, for as long as the batcher is open."""

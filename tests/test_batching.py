@@ -446,3 +446,33 @@ def test_rows_whose_callers_are_gone_do_not_count_in_what_others_are_expected_to
             await asyncio.gather(busy, asked)
 
     run(work)
+
+
+def test_a_thread_that_hangs_refuses_nobody_whom_another_can_serve() -> None:
+    async def work() -> None:
+        model, clock = FakeModel(held=lambda rows: first(rows) < 2), FakeClock()
+        async with batcher(model, threads=2, clock=clock) as it:
+            await paced(it, model, clock, token_s=0.01)
+            model.gate.clear()
+            hung = await begun(it, model, 1)
+            clock.now += 60
+            await asyncio.gather(*(it.score([row(n)], deadline=clock.now + 5) for n in range(2, 22)))
+            model.gate.set()
+            await hung
+
+    run(work)
+
+
+def test_all_batches_of_a_long_request_count_in_what_it_is_expected_to_take() -> None:
+    async def work() -> None:
+        model, clock = FakeModel(), FakeClock()
+        async with batcher(model, batch_tokens=6, clock=clock) as it:
+            await paced(it, model, clock, token_s=0.1)
+            model.gate.clear()
+            busy = await begun(it, model, 1)
+            with pytest.raises(Overloaded):
+                await it.score([row(n) for n in range(2, 12)], deadline=clock.now + 5)
+            model.gate.set()
+            await busy
+
+    run(work)
