@@ -28,7 +28,9 @@ logger = logging.getLogger(__name__)
 PACE_SHARE, PACE_JUMP = 0.1, 4.0
 """How much the newest batch counts in what a token is expected to take, and how many times that it may count as."""
 MARGIN = 1.2
-"""A request is refused at once unless its deadline leaves it so many times the time that it is expected to take."""
+"""A request is refused at once unless its deadline leaves it so many times the time that it is expected to take.
+
+One that finds a thread with nothing to do is not: how else would it come out that the model is fast again?"""
 CLOSE_S = 2.0
 
 
@@ -152,7 +154,7 @@ class Batcher:
             wait_s = self._wait_s(now, sum(len(row.input_ids) for row in rows))
             if len(self._waiting) + len(entries) > self._queue_rows:
                 raise Overloaded(f"{len(self._waiting)} rows are waiting for the model already", wait_s)
-            if (self._waiting or self._running) and now + MARGIN * wait_s > deadline:
+            if not self.spare_threads and now + MARGIN * wait_s > deadline:
                 raise Overloaded(f"the answer would take about {wait_s * 1000:.0f} ms, too long for it", wait_s)
             self._waiting += entries
             self._telemetry.queue_rows.set(len(self._waiting))

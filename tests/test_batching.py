@@ -476,3 +476,13 @@ def test_all_batches_of_a_long_request_count_in_what_it_is_expected_to_take() ->
             await busy
 
     run(work)
+
+
+def test_a_model_that_was_slow_once_is_tried_again() -> None:
+    async def work() -> None:
+        model, clock = FakeModel(), FakeClock()
+        async with batcher(model, clock=clock) as it:
+            await paced(it, model, clock, token_s=100.0)
+            assert len(await it.score([row(1)], deadline=clock.now + 1)) == 1
+
+    run(work)
