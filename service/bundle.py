@@ -77,7 +77,7 @@ def open_bundle(folder: Path) -> Bundle:
         )
     except KeyError as error:
         raise BundleError(f"{folder / MANIFEST} has no entry {error}: package the bundle again") from error
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BundleError(f"{folder / MANIFEST} has an entry of the wrong kind ({error}): package it again") from error
 
 

@@ -110,3 +110,10 @@ def test_a_manifest_that_is_none_is_refused(folder: Path, content: str) -> None:
     (folder / "manifest.json").write_text(content)
     with pytest.raises(BundleError, match=r"manifest\.json"):
         open_bundle(folder)
+
+
+@pytest.mark.parametrize("value", ["much", None, [], 10**400])
+def test_an_entry_of_the_wrong_kind_is_refused(folder: Path, value: object) -> None:
+    write(folder, manifest_of(folder) | {"temperature": value})
+    with pytest.raises(BundleError, match="wrong kind"):
+        open_bundle(folder)
