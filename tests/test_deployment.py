@@ -259,6 +259,21 @@ def test_the_bundle_that_took_over_is_ready(deployments: Deployments) -> None:
     async def work() -> None:
         async with deployments:
             await deployments.swap(Path("2"))
-            await deployments.current.readiness.check()
+            await deployments.current.check()
+
+    run(work)
+
+
+def test_a_check_of_readiness_is_not_failed_by_a_swap(deployments: Deployments, builder: Builder) -> None:
+    async def work() -> None:
+        async with deployments:
+            old = builder.models["1"]
+            old.gate.clear()
+            check = asyncio.create_task(deployments.current.check())
+            await until(lambda: old.begun)
+            await deployments.swap(Path("2"))
+            await asyncio.sleep(0)
+            old.gate.set()
+            await check
 
     run(work)

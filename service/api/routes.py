@@ -143,7 +143,7 @@ async def livez() -> HealthAnswer:
 
 async def readyz(request: Request) -> HealthAnswer:
     """The model answers: a real forward pass succeeded lately, or does now."""
-    await _state(request)["deployments"].current.readiness.check()
+    await _state(request)["deployments"].current.check()
     return HealthAnswer()
 
 
