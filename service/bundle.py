@@ -98,7 +98,10 @@ def _manifest(folder: Path) -> dict[str, Any]:
 def _check(path: Path, entry: dict[str, Any]) -> None:
     if not path.is_file():
         raise BundleError(f"the bundle's file {path} is missing: copy the whole folder again")
-    with path.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    try:
+        with path.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise BundleError(f"the bundle's file {path} cannot be read: {error.strerror}") from error
     if path.stat().st_size != entry["bytes"] or digest != entry["sha256"]:
         raise BundleError(f"the bundle's file {path} was altered: its hash is not the manifest's")

@@ -117,3 +117,11 @@ def test_an_entry_of_the_wrong_kind_is_refused(folder: Path, value: object) -> N
     write(folder, manifest_of(folder) | {"temperature": value})
     with pytest.raises(BundleError, match="wrong kind"):
         open_bundle(folder)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="it stands for a file whose reading fails")
+def test_a_file_that_cannot_be_read_is_named(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.json").symlink_to("/proc/self/mem")
+    with pytest.raises(BundleError, match=r"tokenizer\.json"):
+        open_bundle(folder)
