@@ -6,6 +6,7 @@ Knows: which use case answers which path. Does not know: how it is answered.
 import asyncio
 import time
 from contextlib import AbstractAsyncContextManager, nullcontext
+from pathlib import Path
 from typing import Any, TypedDict, cast
 
 from fastapi import FastAPI, Request, Response
@@ -109,12 +110,21 @@ async def weights_batch(body: BatchRequest, request: Request, deadline: float) -
             return {"results": await asyncio.gather(*map(result, body.requests))}
 
 
+def _below(root: Path, path: str) -> Path | None:
+    """The folder that a path names below the root; None where it leads elsewhere or is no path."""
+    try:
+        folder = (root / path).resolve()
+    except (OSError, RuntimeError, ValueError):  # a link that leads to itself, a NUL
+        return None
+    return folder if folder.is_relative_to(root.resolve()) else None
+
+
 async def bundle(body: BundleRequest, request: Request, deadline: float) -> BundleAnswer:  # noqa: ARG001
     """Load, check and warm another bundle, then let it take over; a bad one changes nothing."""
     state = _state(request)
     deployments, root = state["deployments"], state["settings"].bundle_root
-    folder = (root / body.path).resolve() if root else None
-    if not (root and folder and folder.is_relative_to(root.resolve())):
+    folder = _below(root, body.path) if root else None
+    if folder is None:
         state["telemetry"].swaps.labels("refused").inc()
         raise SwapRefused(f"{body.path} is not below the folder that RANKER_BUNDLE_ROOT names; nothing has changed")
     replaced = deployments.current.bundle.version
