@@ -1,6 +1,7 @@
 """Stand-ins for the parts behind a joint, so that each joint is tested for itself."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,11 +10,12 @@ from shutil import which
 from subprocess import DEVNULL, Popen
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import redis
 
+from service.bundle import MANIFEST, version_of
 from service.scoring import PairScore, RowScores
 from service.text import Row
 
@@ -97,6 +99,18 @@ class FakeSecondLevel:
 
     def put(self, query: bytes, scores: Mapping[bytes, PairScore]) -> None:
         self.kept.setdefault(query, {}).update(scores)
+
+
+def link_bundle(source: Path, folder: Path, **changes: Any) -> str:
+    """A bundle of the same files with changes to its manifest, and so of another version, which is returned."""
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = json.loads((source / MANIFEST).read_text(encoding="utf-8")) | changes
+    for entry in manifest["files"].values():
+        if not (folder / entry["path"]).exists():
+            (folder / entry["path"]).symlink_to(source / entry["path"])
+    manifest["version"] = version_of(manifest)
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    return str(manifest["version"])
 
 
 def redis_server_path() -> str:
