@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -458,3 +459,19 @@ def test_without_a_root_every_bundle_is_refused() -> None:
     with TestClient(create_app(Settings(device="cpu", admin_key="secret"))) as client:
         refused = swap(client, "next")
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "bundle_refused")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_caller_who_hangs_up_is_noticed_and_counted(path: str) -> None:
+    begun = time.monotonic()
+    status, metrics = Caller(json.dumps(PATHS[path]).encode(), hangs_up=True).ask(Settings(device="cpu"), path)
+    assert status == 499
+    assert time.monotonic() - begun < 4
+    assert 'ranker_rejected_total{reason="client_gone"} 1.0' in metrics
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_caller_who_hangs_up_in_the_middle_of_its_body_is_no_fault_of_ours(path: str) -> None:
+    status, metrics = Caller(b'{"query', more=True, hangs_up=True).ask(Settings(device="cpu"), path)
+    assert status == 499
+    assert 'ranker_rejected_total{reason="client_gone"} 1.0' in metrics

@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ValidationError
 
 from service.api import errors
-from service.api.direct import TIMEOUT_PARAMETER, DirectRoute, WhileConnected
+from service.api.direct import TIMEOUT_PARAMETER, DirectRoute, WhileConnected, counted
 from service.api.schemas import (
     BatchAnswer,
     BatchRequest,
@@ -73,7 +73,7 @@ async def _weigh(
 ) -> WeightsAnswer:
     """The answer to one request. What the process knows already costs no waiting."""
     weigher = deployment.weigher
-    try:
+    with counted(_state(request)["telemetry"]):
         weighing = weigher.read(wanted.query, wanted.attributes)
         if weighing.unknown:
             await weigher.look_up(weighing, deadline=deadline)
@@ -82,9 +82,6 @@ async def _weigh(
                 await weigher.complete(weighing, deadline=deadline, fallback=wanted.fallback)
         if time.monotonic() > deadline:
             raise DeadlineExceeded("the answer was ready too late for the request's time")
-    except RankerError as error:
-        _state(request)["telemetry"].rejected.labels(error.code).inc()
-        raise
     name: ModelName = {"name": deployment.bundle.name, "version": deployment.bundle.version}
     return weights_answer(weigher.answer(weighing, wanted.temperature), wanted, name)
 
@@ -106,8 +103,9 @@ async def weights_batch(body: BatchRequest, request: Request, deadline: float) -
             except (RankerError, ValidationError) as error:
                 return errors.answer(error)
 
-        async with WhileConnected(request):
-            return {"results": await asyncio.gather(*map(result, body.requests))}
+        with counted(_state(request)["telemetry"]):
+            async with WhileConnected(request):
+                return {"results": await asyncio.gather(*map(result, body.requests))}
 
 
 def _below(root: Path, path: str) -> Path | None:
