@@ -6,7 +6,7 @@ Knows: every setting with its default, bounds and one line of help. Does not kno
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 
 class Settings(BaseModel):
@@ -45,3 +45,11 @@ class Settings(BaseModel):
     cors_origins: str = Field("", description="origins whose pages may call, with commas between")
     traces: bool = Field(False, description="send OpenTelemetry traces (wants the extra otel; OTEL_* say where)")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+
+    @field_validator("api_keys", "admin_key")
+    @classmethod
+    def _with_a_key(cls, keys: SecretStr | None) -> SecretStr | None:
+        """Who asks for keys is not left open because there turned out to be none."""
+        if keys is not None and not keys.get_secret_value().replace(",", " ").strip():
+            raise ValueError("it holds no key")
+        return keys

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Where prometheus_client finds the folder in which worker processes add their metrics up."""
@@ -50,7 +50,6 @@ class Telemetry:
     def __init__(self, *, tracer: Tracer | None = None, shared: Path | None = None) -> None:
         self.registry = CollectorRegistry()
         self._tracer, self._shared = tracer, shared
-        self._clock_offset = time.time() - time.monotonic()
         self.requests = Counter(
             "ranker_requests_total",
             "Requests answered, by route and status.",
@@ -123,7 +122,7 @@ class Telemetry:
     def span(self, name: str, begun: float, ended: float) -> None:
         """The same for the trace alone, in the context of the request."""
         if self._tracer:
-            at = self._clock_offset
+            at = time.time() - time.monotonic()  # asked each time, for clocks are set and machines sleep
             self._tracer.start_span(name, start_time=round((begun + at) * 1e9)).end(round((ended + at) * 1e9))
 
     def exposition(self) -> bytes:
@@ -140,9 +139,9 @@ class _OverWorkers(MultiProcessCollector):
 
     def collect(self) -> Iterable[Metric]:
         """Every metric, as prometheus_client asks for it."""
-        for pid in {int(file.stem.rpartition("_")[2]) for file in self._folder.glob("gauge_live*.db")}:
-            if not _runs(pid):
-                mark_process_dead(pid, str(self._folder))  # type: ignore[no-untyped-call]
+        for file in self._folder.glob("gauge_live*_*.db"):
+            if not _runs(int(file.stem.rpartition("_")[2])):
+                file.unlink(missing_ok=True)  # somebody else may be doing the same
         return cast(Iterable[Metric], super().collect())  # type: ignore[no-untyped-call]
 
 

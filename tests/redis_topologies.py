@@ -5,6 +5,7 @@ Knows: how to start, break and end them, all on 127.0.0.1. Does not know: the se
 
 import asyncio
 import random
+import signal
 import socket
 import ssl
 import threading
@@ -90,6 +91,16 @@ class RedisProcess:
             self._process.wait(10)
             self._process = None
 
+    def freeze(self) -> None:
+        """Have it answer nothing, as a machine does that is cut off; connections are still accepted."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Have it go on where it was."""
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
+
     def _listens(self) -> bool:
         assert self._process and self._process.poll() is None, "redis-server has ended; is its port taken?"
         with suppress(OSError), socket.create_connection((HOST, self.port), 1):
@@ -136,6 +147,16 @@ class RedisCluster:
             if not node.runs:
                 node.start()
         wait_until(self.works)
+
+    def give_slots_of_last_to_first(self) -> None:
+        """As after a failover: the nodes that are not the last hold the first for the owner of the last one's slots."""
+        with self.nodes[0].client as client:
+            first = client.execute_command("CLUSTER MYID")
+        for node in self.nodes[:-1]:
+            with node.client as client, client.pipeline(transaction=False) as commands:
+                for slot in range(SLOTS * 2 // 3, SLOTS):
+                    commands.execute_command("CLUSTER SETSLOT", slot, "NODE", first)
+                commands.execute()
 
     def works(self) -> bool:
         """Whether each node that runs holds the cluster for whole and knows of all the others."""

@@ -161,6 +161,12 @@ def test_a_body_over_the_limit_is_refused(client: TestClient) -> None:
     assert (response.status_code, response.json()["error"]["code"]) == (413, "body_too_large")
 
 
+@pytest.mark.parametrize(("announced", "status"), [("9" * 5000, 413), ("1" + "0" * 18, 413), ("-5", 422)])
+def test_a_length_that_none_can_be_does_no_harm(client: TestClient, announced: str, status: int) -> None:
+    response = client.post("/v1/weights", content=b"{}", headers={"content-length": announced})
+    assert response.status_code == status
+
+
 def test_a_body_over_the_limit_is_not_read_to_its_end(client: TestClient) -> None:
     chunks, statuses = [], []
 

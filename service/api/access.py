@@ -21,6 +21,8 @@ OPEN = ("/livez", "/readyz", "/docs", "/openapi.json")
 """Paths for which no key is wanted."""
 ADMIN, COUNTED = "/admin", "/v1/"
 CALLERS_KNOWN = 10_000
+ROUNDING = 1e-6
+"""Of a request: who has waited as long as it was told must not fail on the clock's last digits."""
 
 
 class Keys:
@@ -32,9 +34,9 @@ class Keys:
     def __len__(self) -> int:
         return len(self._digests)
 
-    def known(self, key: str) -> bool:
-        """Whether it is one of them."""
-        shown = sha256(key.encode()).digest()
+    def known(self, key: bytes) -> bool:
+        """Whether it is one of them, in UTF-8."""
+        shown = sha256(key).digest()
         return sum(hmac.compare_digest(shown, digest) for digest in self._digests) > 0
 
 
@@ -53,7 +55,7 @@ class Rate:
         now = self._clock()
         left, since = self._callers.pop(caller, (self._burst, now))
         left = min(self._burst, left + (now - since) * self._per_second)
-        allowed = left >= 1
+        allowed = left >= 1 - ROUNDING
         self._callers[caller] = (left - allowed, now)
         if len(self._callers) > CALLERS_KNOWN:
             self._callers.popitem(last=False)
@@ -65,7 +67,7 @@ class Rate:
 
 
 class Access:
-    """Lets through what may come: to /admin with the admin key, elsewhere with any key where there are keys."""
+    """Lets through what may come: to /admin with the admin key if there is one, elsewhere with any where there are."""
 
     def __init__(
         self,
@@ -78,7 +80,8 @@ class Access:
         hosts: Collection[str] = (),
     ) -> None:
         self._app, self._telemetry = app, telemetry
-        self._keys, self._admin, self._rate, self._hosts = keys, admin, rate, hosts
+        self._keys, self._admin, self._rate = keys, admin, rate
+        self._hosts = [host.lower().strip("[]") for host in hosts]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI connection."""
@@ -101,16 +104,23 @@ class Access:
             return
         if self._hosts and not _named(headers.get("host", ""), self._hosts):
             raise HTTPException(421)
-        key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
-        wanted = self._admin if path.startswith(ADMIN) else self._keys
-        if (wanted or path.startswith(ADMIN)) and not wanted.known(key):
+        key = _shown(headers)
+        wanted = self._admin if self._admin and path.startswith(ADMIN) else self._keys
+        if wanted and not wanted.known(key):
             raise Unauthorized("show a key that may do this, as Authorization: Bearer KEY or X-Api-Key: KEY")
         if self._rate and path.startswith(COUNTED):
             client = scope.get("client") or ("",)
-            self._rate.take(sha256(key.encode()).hexdigest() if self._keys else client[0])
+            self._rate.take(sha256(key).hexdigest() if self._keys else client[0])
+
+
+def _shown(headers: Headers) -> bytes:
+    """The key in a request's headers as its bytes, none where it shows none."""
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    return (headers.get("x-api-key") or (key.strip() if scheme.lower() == "bearer" else "")).encode("latin-1")
 
 
 def _named(host: str, allowed: Collection[str]) -> bool:
     """Whether a Host header is one of these names, of which `*.example.com` stands for all below it."""
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-    return any(name == pattern or (pattern[:2] == "*." and name.endswith(pattern[1:])) for pattern in allowed)
+    name, _, port = host.lower().rpartition(":")
+    name = (name if name and port.isdecimal() else host.lower()).strip("[]")
+    return any(name == pattern or (pattern[:2] == "*." and name[1:].endswith(pattern[1:])) for pattern in allowed)

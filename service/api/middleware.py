@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.telemetry import Telemetry, request_id
 
 REQUEST_ID = "x-request-id"
+_LENGTH = re.compile(r"[0-9]+")
 _USABLE_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -47,14 +48,14 @@ class RequestContext:
             await send(message)
 
         announced = headers.get("content-length", "")
-        bounded = self._bounded(receive, int(announced) if announced.isdigit() else 0)
+        bounded = self._bounded(receive, int(announced[:18]) if _LENGTH.fullmatch(announced) else 0)
         try:
             await self._app(scope, bounded, send_with_id)
         finally:
-            route = getattr(scope.get("route"), "path", "unknown")
+            route = _route(scope)
             self._telemetry.requests.labels(route, str(status)).inc()
             if route.startswith("/v1/weights"):
-                self._telemetry.observe("total", begun, time.monotonic())
+                self._telemetry.stage.labels("total").observe(time.monotonic() - begun)  # its span is the server's
 
     def _bounded(self, receive: Receive, announced: int) -> Receive:
         read = 0
@@ -70,3 +71,11 @@ class RequestContext:
             return message
 
         return bounded
+
+
+def _route(scope: Scope) -> str:
+    """The route that a request was for, also where it was refused on its way there; all unknown paths are one."""
+    if "route" in scope:
+        return str(getattr(scope["route"], "path", "unknown"))
+    known = (getattr(route, "path", "") for route in scope["app"].routes) if "app" in scope else ()
+    return next((path for path in known if path == scope["path"]), "unknown")

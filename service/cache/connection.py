@@ -1,8 +1,8 @@
 """A client for whatever Redis a URL names: one server, a cluster, or the master that sentinels know.
 
     redis://[user:password@]host:port/0           rediss:// with TLS, unix:///path/to/socket
-    redis+cluster://[user:password@]host:port,host:port           rediss+cluster:// with TLS
-    redis+sentinel://[user:password@]host:port,host:port/name/0   rediss+sentinel:// with TLS
+    redis+cluster://[user:password@]host[:port],host              rediss+cluster:// with TLS
+    redis+sentinel://[user:password@]host[:port],host/name[/0]    rediss+sentinel:// with TLS
 
 Options of redis-py go behind a question mark: `rediss://host:6380/0?ssl_ca_certs=/etc/ssl/redis.pem`.
 
@@ -32,6 +32,7 @@ SOCKET_S = 1.0
 """For a connection and for a write, which nobody waits for. A read has its own, shorter time."""
 REFRESH_PAUSE_S = 0.1
 """Between a fault of a cluster and asking it anew which node has which keys."""
+USUAL_PORTS = {"cluster": 6379, "sentinel": 26379}
 FORM = (
     "RANKER_REDIS_URL cannot be used; its form is redis://user:password@host:port/0 "
     "(rediss:// with TLS, redis+cluster://host:port,host:port, redis+sentinel://host:port,host:port/name/0)"
@@ -94,9 +95,13 @@ class ManyServers:
         except (RedisError, KeyError):
             self._refresh()
             raise
-        found = await asyncio.gather(
-            *(self._run([commands[index] for index in group]) for group in groups.values()), return_exceptions=True
-        )
+        try:
+            found = await asyncio.gather(
+                *(self._run([commands[index] for index in group]) for group in groups.values()), return_exceptions=True
+            )
+        except asyncio.CancelledError:  # a node hangs; another may have taken over from it
+            self._refresh()
+            raise
         for group, answered in zip(groups.values(), found, strict=True):
             for place, index in enumerate(group):
                 replies[index] = answered if isinstance(answered, BaseException) else answered[place]
@@ -141,30 +146,42 @@ def connect(url: str) -> Client:
             pool = ConnectionPool.from_url(url, retry=never, **bounds)
             pool.make_connection()  # type: ignore[no-untyped-call]
             return OneServer(Redis.from_pool(pool))
-        addresses, path, options = _spread(url, scheme)
+        found, path, options = _spread(url, scheme, USUAL_PORTS[kind])
         if kind == "cluster":
             bounds |= {"dynamic_startup_nodes": False, "reinitialize_steps": 0, "require_full_coverage": False}
-            nodes = [ClusterNode(*address) for address in addresses]
+            nodes = [ClusterNode(*address) for address in found]
             return ManyServers(RedisCluster(startup_nodes=nodes, retry=never, **bounds, **options))
-        if kind == "sentinel":
-            secure = {name: value for name, value in options.items() if name.startswith("ssl")}
-            sentinel: Any = Sentinel(addresses, sentinel_kwargs=bounds | secure | {"retry": never})  # type: ignore[no-untyped-call]
-            name, _, database = path.partition("/")
-            return OneServer(sentinel.master_for(name, db=int(database or 0), retry=never, **bounds, **options))
-        raise ValueError("a kind that is not known")
-    except (ValueError, TypeError, RedisError) as error:
+        name, _, database = path.partition("/")
+        if not name:
+            raise ValueError("no name of a master")
+        secure = {name: value for name, value in options.items() if name.startswith("ssl")}
+        sentinel: Any = Sentinel(found, sentinel_kwargs=bounds | secure | {"retry": never})  # type: ignore[no-untyped-call]
+        master = sentinel.master_for(name, db=int(database or 0), retry=never, **bounds, **options)
+        master.connection_pool.make_connection()
+        return OneServer(master)
+    except (ValueError, TypeError, LookupError, RedisError) as error:
         raise StartError(FORM) from error
 
 
-def _spread(url: str, scheme: str) -> tuple[list[tuple[str, int]], str, dict[str, Any]]:
+def addresses(hosts: str, usual_port: int) -> list[tuple[str, int]]:
+    """Host and port of each in `a:1,b,[::1]:2`. Raises ValueError."""
+    parts = [urlsplit(f"//{host}") for host in hosts.split(",")]
+    found = [(part.hostname, part.port or usual_port) for part in parts if part.hostname]
+    if len(found) < len(parts):
+        raise ValueError("a host without a name")
+    return found
+
+
+def _spread(url: str, scheme: str, usual_port: int) -> tuple[list[tuple[str, int]], str, dict[str, Any]]:
     """The addresses, the path and the options of a URL that names several hosts."""
+    if scheme not in ("redis", "rediss"):
+        raise ValueError("a scheme that is not known")
     parts = urlsplit(url)
     user, at, hosts = parts.netloc.rpartition("@")
-    addresses = [(host, int(port)) for host, _, port in (part.rpartition(":") for part in hosts.split(","))]
     first = urlunsplit((scheme, f"{user}{at}{hosts.split(',')[0]}", "", parts.query, ""))
     options: dict[str, Any] = {**parse_url(first)}
     for name in ("host", "port"):
         options.pop(name, None)
     if options.pop("connection_class", None):
         options["ssl"] = True
-    return addresses, parts.path.strip("/"), options
+    return addresses(hosts, usual_port), parts.path.strip("/"), options
