@@ -86,6 +86,7 @@ class Batcher:
         self._batch_tokens, self._queue_rows = batch_tokens, queue_rows
         self._changed = threading.Condition()
         self._waiting: list[_Entry] = []
+        self._shown = 0
         self._running: set[_Batch] = set()
         self._token_s = 0.0
         self._open = False
@@ -110,6 +111,7 @@ class Batcher:
             self._open = False
             left = [*self._waiting, *(entry for batch in self._running for entry in batch.entries)]
             self._waiting = []
+            self._show()
             self._changed.notify_all()
         for entry in left:
             if not entry.scores.done():
@@ -157,9 +159,14 @@ class Batcher:
             if not self.spare_threads and now + MARGIN * wait_s > deadline:
                 raise Overloaded(f"the answer would take about {wait_s * 1000:.0f} ms, too long for it", wait_s)
             self._waiting += entries
-            self._telemetry.queue_rows.set(len(self._waiting))
+            self._show()
             self._changed.notify(len(entries))
         return entries
+
+    def _show(self) -> None:
+        """Tell how many rows wait, beside those of another batcher, which a bundle that is being replaced has."""
+        self._telemetry.queue_rows.inc(len(self._waiting) - self._shown)
+        self._shown = len(self._waiting)
 
     def _wait_s(self, now: float, tokens: int) -> float:
         """How long it will be until so many more tokens have been scored: whichever thread is free first takes what is
@@ -251,7 +258,7 @@ class Batcher:
             batch.append(entry)
         taken = set(map(id, batch))
         self._waiting = [entry for entry in alive if id(entry) not in taken]
-        self._telemetry.queue_rows.set(len(self._waiting))
+        self._show()
         return batch
 
 
