@@ -91,7 +91,7 @@ def stages(config: Config) -> dict[str, Stage]:
         "quantise": Stage(
             (examples, exported),
             ("quantising", "seed", *TEXT_OPTIONS),
-            ("quantise", "ranges", "pretrained", "rows"),
+            ("quantise", "ranges", "attention", "pretrained", "rows"),
             lambda out: quantise(config, examples, exported, out),
         ),
         "verify": Stage(

@@ -20,7 +20,7 @@ import onnx
 from numpy.typing import ArrayLike
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from model_export import pretrained, ranges, records
+from model_export import attention, pretrained, ranges, records
 from model_export.config import Config
 from model_export.export import FP32
 from model_export.ranges import LEVELS, Ranges, after_gelu, encoder_matmuls, weights_of
@@ -72,7 +72,7 @@ def _round_trip(graph: ModelProto, node: NodeProto, scale: np.float32, zero: np.
 
 def add_excess(graph: ModelProto, node: NodeProto, channels: ArrayLike, *, limit: np.float32) -> None:
     """Add to a matmul what it loses when its input is cut off at `limit`: `relu(x[channels] - limit) @ w[channels]`."""
-    source, weights, product = *node.input, node.output[0]
+    (source, weights), (product,) = node.input, node.output
     rows = numpy_helper.to_array(weights_of(graph)[weights])[np.asarray(channels)]
     made = [
         helper.make_node(
@@ -170,5 +170,6 @@ def quantise(config: Config, examples: Path, exported: Path, out: Path) -> dict[
     make_static(graph, ranges.measure(graph, calibration), outliers=config.quantising.outliers)
     store_tables(graph)
     part_residuals(graph)
+    attention.write_out(graph)
     onnx.save(graph, out / INT8)
     return {"bytes": (out / INT8).stat().st_size, **outcome}
