@@ -33,7 +33,7 @@ from service.deployment import Deployments, Parts
 from service.errors import StartError, SwapRefused
 from service.inflight import InFlight
 from service.model import open_model
-from service.prior import Prior, open_prior
+from service.prior import open_prior
 from service.settings import Settings
 from service.telemetry import Telemetry
 from service.text import Tokenizer
@@ -163,7 +163,7 @@ def _build(folder: Path, settings: Settings, telemetry: Telemetry, redis: RedisC
             version=bundle.version,
         ),
         InFlight(),
-        open_prior(bundle.paths["prior"], tokenizer) if "prior" in bundle.paths else Prior({}, 0.0),
+        open_prior(bundle.paths["prior"], tokenizer),
         telemetry,
         temperature=bundle.temperature,
         value_threshold=bundle.value_threshold,

@@ -4,6 +4,7 @@
     tokenizer.json    the tokenizer
     model.int8.onnx   the graph for CPUs
     model.fp16.onnx   the graph for GPUs (may be missing)
+    prior.json        a logit for each known attribute name, in lower case, for answers without the model
 
 Knows: the manifest, its checks, how a version is made. Does not know: ONNX, how a bundle is trained.
 """
@@ -17,10 +18,10 @@ from typing import Any
 
 from service.errors import BundleError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
-ROLES = ("tokenizer", "cpu", "gpu")
-REQUIRED_ROLES = ("tokenizer", "cpu")
+ROLES = ("tokenizer", "cpu", "gpu", "prior")
+REQUIRED_ROLES = ("tokenizer", "cpu", "prior")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,9 @@ from service.scoring import PairScore, RowScores
 from service.telemetry import Telemetry
 from service.text import AttributeTokens, QueryTokens, Row, Tokenizer, attribute_key, pack, query_key
 
-ROW_ATTRIBUTE_TOKENS = 384
-"""Candidates longer than this together go into several rows: attention costs the square of a row's length."""
+ROW_TOKENS, LEAST_ROOM = 128, 32
+"""Longer rows are split, but a row has so much room for candidates behind the longest query. Up to 128 tokens the int8
+graph's logits are the same to the bit wherever a candidate stands; and attention costs the square of a row's length."""
 SPLIT_TOKENS = 16
 """Threads that have nothing to do share a request's candidates, if each gets at least so many tokens of them."""
 FALLBACK_SHARE = 0.9
@@ -252,8 +253,8 @@ class Weigher:
         self, weighing: Weighing, wanted: Mapping[bytes, AttributeTokens], deadline: float
     ) -> dict[bytes, PairScore]:
         query, names = weighing.tokens, list(wanted.values())
-        room = min(ROW_ATTRIBUTE_TOKENS, self._share(names))
-        rows = pack(query, names, row_tokens=len(query.ids) + room)
+        room = max(LEAST_ROOM, ROW_TOKENS - len(query.ids))
+        rows = pack(query, names, row_tokens=len(query.ids) + min(room, self._share(names)))
         scores = [
             pair
             for row in await self._scorer.score(rows, deadline=deadline)
@@ -266,8 +267,8 @@ class Weigher:
     def _share(self, names: Sequence[AttributeTokens]) -> int:
         """How many tokens of candidates a row takes, so that every thread that has nothing to do gets a row."""
         lengths = [len(name) for name in names]
-        parts = min(self._scorer.spare_threads, sum(lengths) // SPLIT_TOKENS)
-        return -(-sum(lengths) // parts) + max(lengths) - 1 if parts > 1 else ROW_ATTRIBUTE_TOKENS
+        parts = max(1, min(self._scorer.spare_threads, sum(lengths) // SPLIT_TOKENS))
+        return -(-sum(lengths) // parts) + max(lengths) - 1
 
     def answer(self, weighing: Weighing, temperature: float | None = None) -> Weighting:
         """Weights `softmax(z / T)` of all attributes, `T` being the bundle's unless `temperature` is given."""
