@@ -205,7 +205,7 @@ def test_threads_with_nothing_to_do_share_a_request_and_its_logits_stay_the_same
     tokenizer: Tokenizer, threads: int
 ) -> None:
     async def work() -> None:
-        names = [f"attribute number {i}" for i in range(40)]
+        names = [f"attribute number {i}" for i in range(24)]
         shared, whole = FakeScorer(spare_threads=threads), FakeScorer(spare_threads=1)
         split = await weigher(tokenizer, shared, FakeSecondLevel()).weigh("red rug", names)
         assert (
