@@ -2,6 +2,9 @@
 
 import asyncio
 import logging
+import os
+import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,7 +15,7 @@ import pytest
 from fakes import FakeClock, FakeModel, run, scores_of, until
 from onnx import TensorProto, helper
 
-from service.batching import CLOSE_S, Batcher
+from service.batching import CLOSE_S, NICER, Batcher
 from service.errors import ModelFailed, Overloaded
 from service.model import Model, probe_row
 from service.scoring import RowScores
@@ -277,7 +280,7 @@ def test_closing_waits_for_a_model_that_hangs_no_longer_than_its_bound() -> None
     run(work)
 
 
-@pytest.mark.parametrize(("left_s", "admitted"), [(1.3, False), (1.5, True)])
+@pytest.mark.parametrize(("left_s", "admitted"), [(1.6, False), (1.9, True)])
 def test_a_row_is_queued_only_if_it_can_be_scored_in_time(left_s: float, admitted: bool) -> None:
     async def work() -> None:
         model, clock = FakeModel(), FakeClock()
@@ -484,5 +487,20 @@ def test_a_model_that_was_slow_once_is_tried_again() -> None:
         async with batcher(model, clock=clock) as it:
             await paced(it, model, clock, token_s=100.0)
             assert len(await it.score([row(1)], deadline=clock.now + 1)) == 1
+
+    run(work)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no niceness of its own")
+def test_the_models_threads_give_way_to_the_event_loop() -> None:
+    async def work() -> None:
+        niceness: list[int] = []
+
+        def fails(rows: list[Row]) -> None:
+            niceness.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+        async with batcher(FakeModel(fails)) as it:
+            await it.score([row(1)])
+        assert niceness == [min(19, os.nice(0) + NICER)]
 
     run(work)
