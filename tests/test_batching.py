@@ -496,7 +496,7 @@ def test_the_models_threads_give_way_to_the_event_loop() -> None:
     async def work() -> None:
         niceness: list[int] = []
 
-        def fails(rows: list[Row]) -> None:
+        def fails(_: list[Row]) -> None:
             niceness.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
 
         async with batcher(FakeModel(fails)) as it:
