@@ -181,10 +181,15 @@ def _on_signal(number: signal.Signals, deployments: Deployments) -> None:
         except SwapRefused as error:
             logger.error("%s", error)
 
+    def ended(task: asyncio.Task[None]) -> None:
+        swaps.discard(task)
+        if not task.cancelled() and task.exception():
+            logger.error("taking over the bundle failed", exc_info=task.exception())
+
     def begin() -> None:
         task = asyncio.create_task(swap(), name="swap")
         swaps.add(task)
-        task.add_done_callback(swaps.discard)
+        task.add_done_callback(ended)
 
     with contextlib.suppress(NotImplementedError):  # Windows has no such signals
         asyncio.get_running_loop().add_signal_handler(number, begin)
