@@ -19,7 +19,8 @@ RUN command -v python3 || ( \
         DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3 python3-venv && \
         rm -rf /var/lib/apt/lists/* \
     )
-ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1
+# onnxruntime would report its use to its makers, from a thread and a database in the home.
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1
 
 
 FROM base AS source

@@ -19,7 +19,7 @@ from model_export.stage import StageFailed
 from service.errors import RankerError
 
 SHIPPED = Path(__file__).parent / "configs" / "default.toml"
-NAMES = ("sources", "examples", "train", "export", "quantise", "verify", "report", "package")
+NAMES = ("sources", "examples", "train", "export", "quantise", "verify", "prior", "report", "package")
 TEXT_OPTIONS = ("base", "max_query_tokens", "max_attribute_tokens")
 
 
@@ -53,6 +53,7 @@ def stages(config: Config) -> dict[str, Stage]:
     from model_export.examples import write_examples
     from model_export.export import export
     from model_export.package import write_bundle
+    from model_export.prior import write_prior
     from model_export.quantise import quantise
     from model_export.report import report
     from model_export.sources import write_sources
@@ -61,7 +62,7 @@ def stages(config: Config) -> dict[str, Stage]:
 
     raw = sorted({config.data / path for s in config.sources.values() for path in (s.train, s.dev) if path is not None})
     base = pretrained.base_folder(config)
-    sources, examples, trained, exported, quantised, verified, *_ = (config.work / name for name in NAMES)
+    sources, examples, trained, exported, quantised, verified, prior, *_ = (config.work / name for name in NAMES)
     made = (examples, trained, exported, quantised)
     of_sources, of_training = ("sources", "seed"), ("sources", "seed", "training", *TEXT_OPTIONS)
     of_verify = ("thresholds", "gpu_file", "value_threshold", *TEXT_OPTIONS)
@@ -91,7 +92,7 @@ def stages(config: Config) -> dict[str, Stage]:
         "quantise": Stage(
             (examples, exported),
             ("quantising", "seed", *TEXT_OPTIONS),
-            ("quantise", "pretrained", "rows"),
+            ("quantise", "ranges", "attention", "pretrained", "rows"),
             lambda out: quantise(config, examples, exported, out),
         ),
         "verify": Stage(
@@ -100,17 +101,23 @@ def stages(config: Config) -> dict[str, Stage]:
             ("verify", "evaluation", "metrics", "network", "pretrained", "rows"),
             lambda out: verify(config, *made, out),
         ),
+        "prior": Stage(
+            (examples, quantised),
+            ("sources", "seed", *TEXT_OPTIONS),
+            ("prior", "names", "pretrained", "records"),
+            lambda out: write_prior(config, examples, quantised, out),
+        ),
         "report": Stage(
-            (*made, verified),
+            (*made, verified, prior),
             ("name", *of_training),
             ("report", "figures", "baselines", "metrics", "evaluation", "pretrained", "rows"),
-            lambda out: report(config, *made, verified, out),
+            lambda out: report(config, *made, verified, prior, out),
         ),
         "package": Stage(
-            (sources, exported, quantised, verified),
+            (sources, exported, quantised, verified, prior),
             sorted(set(Config.model_fields) - {"data", "work"}),
             ("package", "verify"),
-            lambda out: write_bundle(config, sources, exported, quantised, verified, out),
+            lambda out: write_bundle(config, sources, exported, quantised, verified, prior, out),
         ),
     }
     return works

@@ -1,4 +1,5 @@
-"""What a ranking is worth that nobody trained: every candidate alike, the frequent first, the nearest words first.
+"""What a ranking is worth that did not read the query with the model: every candidate alike, the frequent first,
+the nearest words first, the names first that the model puts high on the average.
 
 Knows: the baselines' scores and how they are measured fairly. Does not know: models, files.
 """
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from model_export import metrics, pretrained
 from model_export.config import Config
+from model_export.prior import Prior
 from model_export.records import Record
 
 Embed = Callable[[Config, Sequence[str]], NDArray[np.float32]]
@@ -26,13 +28,15 @@ def baselines(
     config: Config,
     train_records: Sequence[Record],
     dev_records: Sequence[Record],
+    prior: Prior,
     *,
     embed: Embed = pretrained.embed,
 ) -> dict[str, dict[str, float]]:
     """The ranking metrics of each baseline over the dev records of one source that rank, by baseline and metric.
 
     Type frequency scores an attribute by how many training records give it a positive gain; the pretrained cosine
-    scores it by the nearness of its name to the query in the base before any training.
+    scores it by the nearness of its name to the query in the base before any training; the prior is the model's own
+    logit of the name, averaged over queries.
     """
     dev_records = [record for record in dev_records if record.ranks]
     if not dev_records:
@@ -41,6 +45,7 @@ def baselines(
     scores = {
         "equal weights": [np.zeros(len(record.attributes)) for record in dev_records],
         "type frequency": [np.array([frequency[name] for name in record.attributes]) for record in dev_records],
+        "prior": [np.array([prior.of(name) for name in record.attributes]) for record in dev_records],
         "pretrained cosine": _cosines(config, dev_records, embed),
     }
     return {name: measured(rows, dev_records, seed=config.seed) for name, rows in scores.items()}

@@ -70,7 +70,8 @@ class Quantising(_Section):
     """The CPU's int8 file."""
 
     calibration_records: int = Field(default=256, ge=1)
-    percentile: float = Field(default=99.99, gt=50, le=100)
+    outliers: int = Field(default=2, ge=0, le=256)
+    """So many channels of each GELU are left out of its scale; what the scale cuts off them is added in fp32."""
 
 
 class Thresholds(_Section):

@@ -1,4 +1,4 @@
-"""Stage 7: the bundle that the service opens.
+"""Stage 8: the bundle that the service opens.
 
 Knows: the manifest's content, where each file comes from. Does not know: how the files were made.
 """
@@ -14,6 +14,7 @@ import onnxruntime
 from model_export import pretrained
 from model_export.config import Config
 from model_export.export import FP16, TOKENIZER
+from model_export.prior import PRIOR
 from model_export.quantise import INT8
 from model_export.stage import RECORD, sha256
 from model_export.verify import METRICS, refuse
@@ -53,13 +54,13 @@ def manifest(
 
 
 def write_bundle(
-    config: Config, sources: Path, exported: Path, quantised: Path, verified: Path, out: Path
+    config: Config, sources: Path, exported: Path, quantised: Path, verified: Path, prior: Path, out: Path
 ) -> dict[str, Any]:
     """Run the stage: `out` is the bundle. Raises StageFailed for files that were not verified or missed a limit."""
     refuse(config, exported, quantised, verified)
     metrics = json.loads((verified / METRICS).read_text(encoding="utf-8"))
     data = json.loads((sources / RECORD).read_text(encoding="utf-8"))["outcome"]["files"]
-    files = {"tokenizer": exported / TOKENIZER, "cpu": quantised / INT8}
+    files = {"tokenizer": exported / TOKENIZER, "cpu": quantised / INT8, "prior": prior / PRIOR}
     if config.gpu_file:
         files["gpu"] = exported / FP16
     for path in files.values():

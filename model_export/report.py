@@ -1,4 +1,4 @@
-"""Stage 8: what a run gave, as one HTML page.
+"""Stage 9: what a run gave, as one HTML page.
 
 Knows: the files that the stages left, what of them is worth a table or a figure.
 Does not know: how anything was trained or measured, bundles.
@@ -18,6 +18,7 @@ from model_export.baselines import Embed, baselines, telling
 from model_export.config import Config
 from model_export.evaluation import Prediction
 from model_export.figures import framed, learning_curve, reliability_diagram, type_weights
+from model_export.prior import read as read_prior
 from model_export.quantise import INT8
 from model_export.stage import RECORD
 from model_export.verify import METRICS
@@ -62,20 +63,21 @@ def report(
     exported: Path,
     quantised: Path,
     verified: Path,
+    prior: Path,
     out: Path,
     *,
     embed: Embed = pretrained.embed,
 ) -> dict[str, Any]:
     """Run the stage: `report.html`, whole in itself, and `baselines.json`, by source, baseline and metric."""
     model, tokenizer = open_graph(quantised / INT8, device="cpu"), pretrained.tokenizer(config)
-    predictions, compared = {}, {}
+    predictions, compared, table = {}, {}, read_prior(prior)
     for name in config.sources:
         dev = list(records.read(examples / f"{name}.dev.jsonl"))
         if dev:
             predictions[name] = evaluation.predict(model, tokenizer, dev, threshold=config.value_threshold)
             train = list(records.read(examples / f"{name}.train.jsonl"))
-            compared[name] = baselines(config, train, dev, embed=embed)
-    stamps = {folder.name: _stamp(folder) for folder in (examples, trained, exported, quantised, verified)}
+            compared[name] = baselines(config, train, dev, table, embed=embed)
+    stamps = {folder.name: _stamp(folder) for folder in (examples, trained, exported, quantised, verified, prior)}
     run = Run(
         config,
         outcome=stamps[trained.name].get("outcome", {}),

@@ -33,7 +33,7 @@ from service.deployment import Deployments, Parts
 from service.errors import StartError, SwapRefused
 from service.inflight import InFlight
 from service.model import open_model
-from service.prior import Prior, open_prior
+from service.prior import open_prior
 from service.settings import Settings
 from service.telemetry import Telemetry
 from service.text import Tokenizer
@@ -180,7 +180,7 @@ def _build(folder: Path, settings: Settings, telemetry: Telemetry, redis: RedisC
             version=bundle.version,
         ),
         InFlight(),
-        open_prior(bundle.paths["prior"], tokenizer) if "prior" in bundle.paths else Prior({}, 0.0),
+        open_prior(bundle.paths["prior"], tokenizer),
         telemetry,
         temperature=bundle.temperature,
         value_threshold=bundle.value_threshold,
@@ -198,10 +198,15 @@ def _on_signal(number: signal.Signals, deployments: Deployments) -> None:
         except SwapRefused as error:
             logger.error("%s", error)
 
+    def ended(task: asyncio.Task[None]) -> None:
+        swaps.discard(task)
+        if not task.cancelled() and task.exception():
+            logger.error("taking over the bundle failed", exc_info=task.exception())
+
     def begin() -> None:
         task = asyncio.create_task(swap(), name="swap")
         swaps.add(task)
-        task.add_done_callback(swaps.discard)
+        task.add_done_callback(ended)
 
     with contextlib.suppress(NotImplementedError):  # Windows has no such signals
         asyncio.get_running_loop().add_signal_handler(number, begin)

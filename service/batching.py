@@ -10,10 +10,13 @@ means, HTTP.
 import asyncio
 import logging
 import math
+import os
+import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -24,10 +27,15 @@ from service.text import Row
 
 logger = logging.getLogger(__name__)
 
-PACE_SHARE = 0.1
-"""How much the newest batch counts in what a token is expected to take."""
-MARGIN = 1.2
-"""A request is refused at once unless its deadline leaves it so many times the time that it is expected to take."""
+PACE_SHARE, PACE_JUMP = 0.1, 4.0
+"""How much the newest batch counts in what a token is expected to take, and how many times that it may count as."""
+MARGIN = 1.5
+"""A request is refused at once unless its deadline leaves it so many times the time that it is expected to take.
+
+One that finds a thread with nothing to do is not: how else would it come out that the model is fast again?"""
+NICER = 10
+"""How much nicer than the event loop the model's threads are, who would keep every core from it: a request is refused,
+or answered from the cache, while the model works. Without it, at twice saturation, refusals took hundreds of ms."""
 CLOSE_S = 2.0
 
 
@@ -69,11 +77,21 @@ class Batcher:
     fails, fails its own rows; its thread goes on. On exit every row still there fails with Overloaded.
     """
 
-    def __init__(self, model: Runs, telemetry: Telemetry, *, threads: int, batch_tokens: int, queue_rows: int) -> None:
-        self._model, self._telemetry = model, telemetry
+    def __init__(
+        self,
+        model: Runs,
+        telemetry: Telemetry,
+        *,
+        threads: int,
+        batch_tokens: int,
+        queue_rows: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._model, self._telemetry, self._clock = model, telemetry, clock
         self._batch_tokens, self._queue_rows = batch_tokens, queue_rows
         self._changed = threading.Condition()
         self._waiting: list[_Entry] = []
+        self._shown = 0
         self._running: set[_Batch] = set()
         self._token_s = 0.0
         self._open = False
@@ -98,6 +116,7 @@ class Batcher:
             self._open = False
             left = [*self._waiting, *(entry for batch in self._running for entry in batch.entries)]
             self._waiting = []
+            self._show()
             self._changed.notify_all()
         for entry in left:
             if not entry.scores.done():
@@ -132,7 +151,7 @@ class Batcher:
         return list(scores)
 
     def _enqueue(self, rows: Sequence[Row], deadline: float) -> list[_Entry]:
-        now, loop, request = time.monotonic(), asyncio.get_running_loop(), request_id.get()
+        now, loop, request = self._clock(), asyncio.get_running_loop(), request_id.get()
         entries = [_Entry(row, loop.create_future(), request, now) for row in rows]
         with self._changed:
             if not self._open:
@@ -142,25 +161,40 @@ class Batcher:
             wait_s = self._wait_s(now, sum(len(row.input_ids) for row in rows))
             if len(self._waiting) + len(entries) > self._queue_rows:
                 raise Overloaded(f"{len(self._waiting)} rows are waiting for the model already", wait_s)
-            if now + MARGIN * wait_s > deadline:
+            if not self.spare_threads and now + MARGIN * wait_s > deadline:
                 raise Overloaded(f"the answer would take about {wait_s * 1000:.0f} ms, too long for it", wait_s)
             self._waiting += entries
-            self._telemetry.queue_rows.set(len(self._waiting))
+            self._show()
             self._changed.notify(len(entries))
         return entries
 
+    def _show(self) -> None:
+        """Tell how many rows wait, beside those of another batcher, which a bundle that is being replaced has."""
+        self._telemetry.queue_rows.inc(len(self._waiting) - self._shown)
+        self._shown = len(self._waiting)
+
     def _wait_s(self, now: float, tokens: int) -> float:
-        """How long it will be until so many more tokens have been scored."""
-        queued = sum(len(entry.row.input_ids) for entry in self._waiting)
-        running = sum(batch.left_s(now) for batch in self._running)
-        own = min(self._batch_tokens, queued + tokens) * self._token_s
-        return (running + queued * self._token_s) / self._parallel + own
+        """How long it will be until so many more tokens have been scored: whichever thread is free first takes what is
+        next, so that one that hangs keeps nobody waiting while others go on, and the last batch runs by itself.
+        """
+        left = tokens + sum(len(entry.row.input_ids) for entry in self._waiting if not entry.scores.done())
+        last = min(self._batch_tokens, left)
+        before = (left - last) * self._token_s
+        free = sorted(batch.left_s(now) for batch in self._running)
+        free = [0.0] * (self._parallel - len(free)) + free
+        level = min((before + busy) / threads for threads, busy in enumerate(accumulate(free), 1))
+        return level + last * self._token_s
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         """One thread: run batch after batch, for as long as the batcher is open."""
+        if sys.platform == "linux":  # elsewhere a thread has no niceness of its own
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.nice(0) + NICER)
         while batch := self._next():
+            scores: list[RowScores] | ModelFailed
             try:
-                scores: list[RowScores] | ModelFailed = self._model.run([entry.row for entry in batch.entries])
+                scores = self._model.run([entry.row for entry in batch.entries])
+                if len(scores) != len(batch.entries):
+                    raise ModelFailed(f"the model gave {len(scores)} scores for {len(batch.entries)} rows")
             except Exception as error:  # noqa: BLE001 - whatever it was, it must reach the callers and not end the thread
                 scores = self._failed(batch, error)
             self._account(batch, worked=not isinstance(scores, ModelFailed))
@@ -177,16 +211,22 @@ class Batcher:
         return error if isinstance(error, ModelFailed) else ModelFailed("the model failed on a batch")
 
     def _account(self, batch: _Batch, *, worked: bool) -> None:
-        ended = time.monotonic()
+        ended = self._clock()
         for entry in batch.entries:
             entry.done = ended
         with self._changed:
             self._running.discard(batch)
             if worked:
                 self.last_success = ended
-                token_s = (ended - batch.begun) / batch.tokens
-                self._token_s += (token_s - self._token_s) * (PACE_SHARE if self._token_s else 1.0)
+                self._pace((ended - batch.begun) / batch.tokens)
         self._telemetry.stage.labels("model").observe(ended - batch.begun)
+
+    def _pace(self, token_s: float) -> None:
+        """Learn what a token takes; one batch that stood still does not turn away those that come after it."""
+        if self._token_s:
+            self._token_s += PACE_SHARE * (min(token_s, PACE_JUMP * self._token_s) - self._token_s)
+        else:
+            self._token_s = token_s
 
     def _next(self) -> _Batch | None:
         """Wait for rows and take a batch of them; None when the batcher has closed."""
@@ -195,7 +235,7 @@ class Batcher:
                 entries = self._take()
                 if entries:
                     tokens = max(len(entry.row.input_ids) for entry in entries) * len(entries)
-                    batch = _Batch(entries, tokens, time.monotonic(), tokens * self._token_s)
+                    batch = _Batch(entries, tokens, self._clock(), tokens * self._token_s)
                     self._running.add(batch)
                     break
                 self._changed.wait()
@@ -225,14 +265,12 @@ class Batcher:
             batch.append(entry)
         taken = set(map(id, batch))
         self._waiting = [entry for entry in alive if id(entry) not in taken]
-        self._telemetry.queue_rows.set(len(self._waiting))
+        self._show()
         return batch
 
 
 def _resolve(batch: _Batch, scores: list[RowScores] | ModelFailed) -> None:
     """Give every caller its own, in the event loop."""
-    if isinstance(scores, list) and len(scores) != len(batch.entries):
-        scores = ModelFailed(f"the model gave {len(scores)} scores for {len(batch.entries)} rows")
     for index, entry in enumerate(batch.entries):
         if entry.scores.done():
             continue

@@ -4,6 +4,7 @@
     tokenizer.json    the tokenizer
     model.int8.onnx   the graph for CPUs
     model.fp16.onnx   the graph for GPUs (may be missing)
+    prior.json        a logit for each known attribute name, in lower case, for answers without the model
 
 Knows: the manifest, its checks, how a version is made. Does not know: ONNX, how a bundle is trained.
 """
@@ -17,10 +18,10 @@ from typing import Any
 
 from service.errors import BundleError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
-ROLES = ("tokenizer", "cpu", "gpu")
-REQUIRED_ROLES = ("tokenizer", "cpu")
+ROLES = ("tokenizer", "cpu", "gpu", "prior")
+REQUIRED_ROLES = ("tokenizer", "cpu", "prior")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def open_bundle(folder: Path) -> Bundle:
         )
     except KeyError as error:
         raise BundleError(f"{folder / MANIFEST} has no entry {error}: package the bundle again") from error
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BundleError(f"{folder / MANIFEST} has an entry of the wrong kind ({error}): package it again") from error
 
 
@@ -98,7 +99,10 @@ def _manifest(folder: Path) -> dict[str, Any]:
 def _check(path: Path, entry: dict[str, Any]) -> None:
     if not path.is_file():
         raise BundleError(f"the bundle's file {path} is missing: copy the whole folder again")
-    with path.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    try:
+        with path.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise BundleError(f"the bundle's file {path} cannot be read: {error.strerror}") from error
     if path.stat().st_size != entry["bytes"] or digest != entry["sha256"]:
         raise BundleError(f"the bundle's file {path} was altered: its hash is not the manifest's")

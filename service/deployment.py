@@ -41,7 +41,7 @@ class Deployment:
 
     def __init__(self, parts: Parts) -> None:
         self.bundle, self.model, self.weigher = parts.bundle, parts.model, parts.weigher
-        self.readiness = Readiness(parts.batcher)
+        self._readiness = Readiness(parts.batcher)
         self._batcher = parts.batcher
         self._users = 0
         self._unused = asyncio.Event()
@@ -58,6 +58,11 @@ class Deployment:
             self._users -= 1
             if not self._users:
                 self._unused.set()
+
+    async def check(self) -> None:
+        """Return when the model answers; raises NotReady. It counts as a request: a swap does not cut it off."""
+        with self.used():
+            await self._readiness.check()
 
     async def open(self) -> None:
         """Begin."""

@@ -26,6 +26,10 @@ class InFlight:
     def __init__(self) -> None:
         self._works: dict[bytes, dict[bytes, _Work]] = {}
 
+    def __len__(self) -> int:
+        """How many pairs are being computed."""
+        return sum(map(len, self._works.values()))
+
     async def scores(
         self, query: bytes, attributes: Sequence[bytes], compute: Compute
     ) -> tuple[dict[bytes, PairScore], int]:
@@ -53,7 +57,7 @@ class InFlight:
         found: dict[bytes, PairScore] = {}
         for work in works:
             found |= work.task.result()
-        return found, len(joined)
+        return {attribute: found[attribute] for attribute in attributes}, len(joined)
 
     def _begin(self, query: bytes, attributes: Sequence[bytes], compute: Compute) -> _Work:
         work = _Work(query, attributes, compute(attributes))

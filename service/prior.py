@@ -27,7 +27,7 @@ def open_prior(path: Path, tokenizer: Tokenizer) -> Prior:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         default, logits = float(content["default"]), {str(k): float(v) for k, v in content["logits"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise BundleError(f"the prior {path} cannot be read: {error}") from error
     if not all(map(math.isfinite, (default, *logits.values()))):
         raise BundleError(f"the prior {path} holds what is not a finite number")

@@ -37,7 +37,8 @@ def entropy(weights: NDArray[np.float64]) -> float:
 
 def order(weights: NDArray[np.float64]) -> list[int]:
     """Indices from the largest weight to the smallest; equal weights keep the order they came in."""
-    return [int(index) for index in np.argsort(-weights, kind="stable")]
+    found: list[int] = np.argsort(-weights, kind="stable").tolist()
+    return found
 
 
 class RowScores(NamedTuple):

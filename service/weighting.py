@@ -20,8 +20,9 @@ from service.scoring import PairScore, RowScores
 from service.telemetry import Telemetry
 from service.text import AttributeTokens, QueryTokens, Row, Tokenizer, attribute_key, pack, query_key
 
-ROW_ATTRIBUTE_TOKENS = 384
-"""Candidates longer than this together go into several rows: attention costs the square of a row's length."""
+ROW_TOKENS, LEAST_ROOM = 128, 32
+"""Longer rows are split, but a row has so much room for candidates behind the longest query. Up to 128 tokens the int8
+graph's logits are the same to the bit wherever a candidate stands; and attention costs the square of a row's length."""
 SPLIT_TOKENS = 16
 """Threads that have nothing to do share a request's candidates, if each gets at least so many tokens of them."""
 FALLBACK_SHARE = 0.9
@@ -38,8 +39,8 @@ class Cache(Protocol):
         """What is known of these attributes without waiting."""
         ...
 
-    async def far(self, query: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
-        """What is known of those that were not known near."""
+    async def far(self, query: bytes, attributes: Sequence[bytes], *, within: float) -> dict[bytes, PairScore]:
+        """What is known of those that were not known near, as far as it can be said within so many seconds."""
         ...
 
     def put(self, query: bytes, scores: Mapping[bytes, PairScore]) -> None:
@@ -86,8 +87,7 @@ class Prior(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """Words of the query as sent, `query[start:end]` in Unicode code points, and how sure the model is of them."""
 
     text: str
@@ -96,11 +96,10 @@ class Value:
     confidence: float
 
 
-@dataclass(frozen=True, slots=True)
-class WeightedAttribute:
-    """A candidate with its weight; `index` is its place in the request."""
+class WeightedAttribute(NamedTuple):
+    """A candidate with its weight; `position` is its place in the request."""
 
-    index: int
+    position: int
     attribute: str
     weight: float
     logit: float
@@ -142,7 +141,10 @@ class Weighing:
 
 
 class Weigher:
-    """Weighs the attributes of one query after another: `read`, `complete` where something is unknown, `answer`."""
+    """Weighs the attributes of one query after another.
+
+    `read`; where something is unknown then, `look_up`; where something still is, `complete`; `answer`.
+    """
 
     def __init__(
         self,
@@ -171,8 +173,10 @@ class Weigher:
         deadline: float = math.inf,
         fallback: bool = False,
     ) -> Weighting:
-        """All three steps; raises what they raise."""
+        """All steps that are needed; raises what they raise."""
         weighing = self.read(query, attributes)
+        if weighing.unknown:
+            await self.look_up(weighing, deadline=deadline)
         if weighing.unknown:
             await self.complete(weighing, deadline=deadline, fallback=fallback)
         return self.answer(weighing, temperature)
@@ -201,44 +205,40 @@ class Weigher:
             self._telemetry.observe("cache", tokenised, time.monotonic())
         return weighing
 
-    async def complete(self, weighing: Weighing, *, deadline: float = math.inf, fallback: bool = False) -> None:
-        """Find what is unknown; `deadline` as `time.monotonic` counts.
-
-        Raises Overloaded at once when it cannot be found in time, DeadlineExceeded, and ModelFailed. With `fallback`
-        none of them: the prior answers for what is still unknown then.
-        """
-        now = time.monotonic()
-        by = now + (deadline - now) * FALLBACK_SHARE if fallback else deadline
-        try:
-            async with asyncio.timeout(None if math.isinf(by) else by - now):
-                await self._complete(weighing, by)
-        except (Overloaded, ModelFailed) as error:
-            self._fall_back(weighing, error, allowed=fallback)
-        except TimeoutError:
-            self._fall_back(weighing, DeadlineExceeded("no answer within the request's time"), allowed=fallback)
-
-    async def _complete(self, weighing: Weighing, deadline: float) -> None:
+    async def look_up(self, weighing: Weighing, *, deadline: float = math.inf) -> None:
+        """Find in the cache what was not known in process; `deadline` as `time.monotonic` counts."""
         begun = time.monotonic()
-        found = await self._cache.far(weighing.key, weighing.unknown)
+        found = await self._cache.far(weighing.key, weighing.unknown, within=deadline - begun)
         self._telemetry.observe("cache", begun, time.monotonic())
-        self._learn(weighing, found)
-        if weighing.unknown:
-            wanted = {name.key: name.tokens for name in weighing.names}
-
-            def compute(attributes: Sequence[bytes]) -> Awaitable[dict[bytes, PairScore]]:
-                return self._score(weighing, {key: wanted[key] for key in attributes}, deadline)
-
-            scores, joined = await self._shared.scores(weighing.key, weighing.unknown, compute)
-            self._telemetry.found["joined"].inc(joined)
-            self._telemetry.found["miss"].inc(len(scores) - joined)
-            weighing.scores |= scores
-
-    def _learn(self, weighing: Weighing, found: Mapping[bytes, PairScore]) -> None:
-        """Add what the cache knew."""
         if found:
             weighing.scores |= found
             weighing.misses -= sum(name.key in found for name in weighing.names)
             weighing.unknown = [key for key in weighing.unknown if key not in found]
+
+    async def complete(self, weighing: Weighing, *, deadline: float = math.inf, fallback: bool = False) -> None:
+        """Have the model score what is unknown; `deadline` as `time.monotonic` counts.
+
+        Raises Overloaded at once when it cannot be done in time, DeadlineExceeded, and ModelFailed. With `fallback`
+        none of them: the prior answers for what is still unknown then.
+        """
+        now = time.monotonic()
+        by = now + (deadline - now) * FALLBACK_SHARE if fallback else deadline
+        wanted = {name.key: name.tokens for name in weighing.names}
+
+        def compute(attributes: Sequence[bytes]) -> Awaitable[dict[bytes, PairScore]]:
+            return self._score(weighing, {key: wanted[key] for key in attributes}, by)
+
+        try:
+            async with asyncio.timeout(None if math.isinf(by) else by - now):
+                scores, joined = await self._shared.scores(weighing.key, weighing.unknown, compute)
+        except (Overloaded, ModelFailed) as error:
+            self._fall_back(weighing, error, allowed=fallback)
+        except TimeoutError:
+            self._fall_back(weighing, DeadlineExceeded("no answer within the request's time"), allowed=fallback)
+        else:
+            weighing.scores |= scores
+            self._telemetry.found["joined"].inc(joined)
+            self._telemetry.found["miss"].inc(len(scores) - joined)
 
     def _fall_back(
         self, weighing: Weighing, error: Overloaded | ModelFailed | DeadlineExceeded, *, allowed: bool
@@ -253,8 +253,8 @@ class Weigher:
         self, weighing: Weighing, wanted: Mapping[bytes, AttributeTokens], deadline: float
     ) -> dict[bytes, PairScore]:
         query, names = weighing.tokens, list(wanted.values())
-        room = min(ROW_ATTRIBUTE_TOKENS, self._share(names))
-        rows = pack(query, names, row_tokens=len(query.ids) + room)
+        room = max(LEAST_ROOM, ROW_TOKENS - len(query.ids))
+        rows = pack(query, names, row_tokens=len(query.ids) + min(room, self._share(names)))
         scores = [
             pair
             for row in await self._scorer.score(rows, deadline=deadline)
@@ -267,26 +267,20 @@ class Weigher:
     def _share(self, names: Sequence[AttributeTokens]) -> int:
         """How many tokens of candidates a row takes, so that every thread that has nothing to do gets a row."""
         lengths = [len(name) for name in names]
-        parts = min(self._scorer.spare_threads, sum(lengths) // SPLIT_TOKENS)
-        return -(-sum(lengths) // parts) + max(lengths) - 1 if parts > 1 else ROW_ATTRIBUTE_TOKENS
+        parts = max(1, min(self._scorer.spare_threads, sum(lengths) // SPLIT_TOKENS))
+        return -(-sum(lengths) // parts) + max(lengths) - 1
 
     def answer(self, weighing: Weighing, temperature: float | None = None) -> Weighting:
         """Weights `softmax(z / T)` of all attributes, `T` being the bundle's unless `temperature` is given."""
-        query, words = weighing.query, weighing.tokens.words
-
-        def values(score: PairScore) -> tuple[Value, ...]:
-            known = (span for span in score.spans if span.last < len(words))
-            places = [(words[s.first][0], words[s.last][1], s.confidence) for s in known]
-            return tuple(Value(query[start:end], start, end, confidence) for start, end, confidence in places)
-
         scores = [weighing.scores[name.key] for name in weighing.names]
         weights = scoring.softmax(
             [score.logit for score in scores], self._temperature if temperature is None else temperature
         )
         entropy = scoring.entropy(weights)
         self._telemetry.entropy.observe(entropy)
+        shares = weights.tolist()
         ordered = tuple(
-            WeightedAttribute(i, weighing.attributes[i], float(weights[i]), scores[i].logit, values(scores[i]))
+            WeightedAttribute(i, weighing.attributes[i], shares[i], scores[i].logit, _values(weighing, scores[i]))
             for i in scoring.order(weights)
         )
         return Weighting(ordered, entropy, len(scores) - weighing.misses, weighing.misses, weighing.degraded)
@@ -298,3 +292,13 @@ class Weigher:
     def _read_attribute(self, text: str) -> _Name:
         tokens = self._tokenizer.attribute(text)
         return _Name(tokens, attribute_key(tokens))
+
+
+def _values(weighing: Weighing, score: PairScore) -> tuple[Value, ...]:
+    """The words that state a value, as they stand in this request's own text."""
+    if not score.spans:
+        return ()
+    query, words = weighing.query, weighing.tokens.words
+    known = [span for span in score.spans if span.last < len(words)]
+    places = [(words[span.first][0], words[span.last][1], span.confidence) for span in known]
+    return tuple(Value(query[start:end], start, end, confidence) for start, end, confidence in places)

@@ -1,19 +1,21 @@
 """Stand-ins for the parts behind a joint, so that each joint is tested for itself."""
 
 import asyncio
+import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import which
 from subprocess import DEVNULL, Popen
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import redis
 
+from service.bundle import MANIFEST, version_of
 from service.scoring import PairScore, RowScores
 from service.text import Row
 
@@ -25,16 +27,22 @@ def scores_of(row: Row) -> RowScores:
 
 
 class FakeModel:
-    """Scores rows by arithmetic; `fails` decides about a batch, `gate` holds every batch until it is set."""
+    """Scores rows by arithmetic; `fails` decides about a batch, `gate` keeps those that are `held` until it is set."""
 
-    def __init__(self, fails: Callable[[list[Row]], Exception | None] = lambda rows: None) -> None:
-        self.fails = fails
+    def __init__(
+        self,
+        fails: Callable[[list[Row]], Exception | None] = lambda rows: None,
+        held: Callable[[list[Row]], bool] = lambda rows: True,
+    ) -> None:
+        self.fails, self.held = fails, held
         self.gate = threading.Event()
         self.gate.set()
+        self.begun = 0
         self.batches: list[list[Row]] = []
 
     def run(self, rows: list[Row]) -> list[RowScores]:
-        assert self.gate.wait(10)
+        self.begun += 1
+        assert not self.held(rows) or self.gate.wait(10)
         self.batches.append(rows)
         if failure := self.fails(rows):
             raise failure
@@ -42,19 +50,33 @@ class FakeModel:
 
 
 class FakeScorer:
-    """Scores rows at once and counts the candidates it was asked for."""
+    """Scores rows as soon as its gate is open, or fails, and counts the candidates it was asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, failure: Exception | None = None, *, spare_threads: int = 1) -> None:
+        self.failure, self.spare_threads = failure, spare_threads
+        self.gate = asyncio.Event()
+        self.gate.set()
         self.candidates = 0
         self.rows: list[Row] = []
-
-    spare_threads = 1
 
     async def score(self, rows: Sequence[Row], *, deadline: float) -> list[RowScores]:  # noqa: ARG002
         await asyncio.sleep(0)
         self.rows += rows
         self.candidates += sum(len(row.ends) for row in rows)
+        await self.gate.wait()
+        if self.failure:
+            raise self.failure
         return [scores_of(row) for row in rows]
+
+
+class FakeClock:
+    """A clock that stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 class FakeSecondLevel:
@@ -64,7 +86,7 @@ class FakeSecondLevel:
         self.kept: dict[bytes, dict[bytes, PairScore]] = {}
         self.asked: list[tuple[bytes, ...]] = []
 
-    async def get(self, query: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
+    async def get(self, query: bytes, attributes: Sequence[bytes], *, within: float) -> dict[bytes, PairScore]:  # noqa: ARG002
         self.asked.append(tuple(attributes))
         known = self.kept.get(query, {})
         return {attribute: known[attribute] for attribute in attributes if attribute in known}
@@ -72,11 +94,23 @@ class FakeSecondLevel:
     def near(self, query: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:  # noqa: ARG002
         return {}
 
-    async def far(self, query: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
-        return await self.get(query, attributes)
+    async def far(self, query: bytes, attributes: Sequence[bytes], *, within: float) -> dict[bytes, PairScore]:
+        return await self.get(query, attributes, within=within)
 
     def put(self, query: bytes, scores: Mapping[bytes, PairScore]) -> None:
         self.kept.setdefault(query, {}).update(scores)
+
+
+def link_bundle(source: Path, folder: Path, **changes: Any) -> str:
+    """A bundle of the same files with changes to its manifest, and so of another version, which is returned."""
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = json.loads((source / MANIFEST).read_text(encoding="utf-8")) | changes
+    for entry in manifest["files"].values():
+        if not (folder / entry["path"]).exists():
+            (folder / entry["path"]).symlink_to(source / entry["path"])
+    manifest["version"] = version_of(manifest)
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    return str(manifest["version"])
 
 
 def redis_server_path() -> str:
@@ -142,6 +176,24 @@ class RedisServer:
             return bool(self.client.ping())
         except redis.RedisError:
             return False
+
+
+def run(work: Callable[[], Awaitable[None]]) -> None:
+    """Do the work in an event loop of its own; fail when it hangs."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(30):
+            await work()
+
+    asyncio.run(bounded())
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let others work until the condition holds; fail when it does not within a time."""
+    deadline = monotonic() + 10
+    while not condition():
+        assert monotonic() < deadline, "the condition did not come true in time"
+        await asyncio.sleep(0)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:

@@ -2,13 +2,19 @@
 
 import asyncio
 import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import link_bundle, run
 from starlette.testclient import TestClient
 from starlette.types import Message
 
 from service.app import create_app
+from service.bundle import default_folder, open_bundle
 from service.settings import Settings
 
 GOOD: dict[str, Any] = {"query": "red wool runner rug 2x8", "attributes": ["washing care", "color", "material", "size"]}
@@ -274,3 +280,204 @@ def test_every_example_in_the_openapi_document_works(client: TestClient) -> None
 def test_errors_are_documented(client: TestClient) -> None:
     responses = client.get("/openapi.json").json()["paths"]["/v1/weights"]["post"]["responses"]
     assert set(responses) == {"200", "401", "413", "422", "429", "500", "503", "504"}
+
+
+LONG: dict[str, Any] = {"query": "rug", "attributes": [f"{i} " + "long " * 20 for i in range(256)]}
+TIMEOUT = "x-request-timeout-ms"
+
+
+def test_a_caller_may_shorten_its_time(client: TestClient) -> None:
+    response = client.post("/v1/weights", json=LONG, headers={TIMEOUT: "1"})
+    assert (response.status_code, response.json()["error"]["code"]) == (504, "deadline_exceeded")
+
+
+def test_a_caller_may_not_lengthen_its_time() -> None:
+    with TestClient(create_app(Settings(device="cpu", request_timeout_ms=1))) as client:
+        assert client.post("/v1/weights", json=LONG, headers={TIMEOUT: "600000"}).status_code == 504
+
+
+def test_a_time_that_suffices_changes_nothing(client: TestClient) -> None:
+    assert client.post("/v1/weights", json=GOOD, headers={TIMEOUT: "4000"}).status_code == 200
+
+
+@pytest.mark.parametrize("value", ["", "0", "-1", "1.5", "1e3", "soon", "5 s", "0x10", "9" * 10, "9" * 5000, "\xb2"])
+@pytest.mark.parametrize("path", ["/v1/weights", "/v1/weights/batch"])
+def test_a_time_that_is_no_number_of_milliseconds_is_refused(client: TestClient, value: str, path: str) -> None:
+    response = client.post(path, json=GOOD, headers={TIMEOUT: value.encode("latin-1")})
+    assert (response.status_code, response.json()["error"]["field"]) == (422, TIMEOUT)
+
+
+def test_a_full_queue_is_answered_by_a_fallback_where_the_caller_takes_one() -> None:
+    with TestClient(create_app(Settings(device="cpu", queue_rows=1))) as client:
+        answer = post(client, LONG | {"fallback": True})
+        assert (answer["degraded"], answer["degraded_reason"]) == (True, "overloaded")
+        assert answer["cache"] == {"hits": 0, "misses": 256}
+        assert abs(sum(found["weight"] for found in answer["weights"]) - 1) < 1e-6
+        assert 'ranker_degraded_total{reason="overloaded"} 1.0' in client.get("/metrics").text
+
+
+def test_a_full_queue_is_counted() -> None:
+    with TestClient(create_app(Settings(device="cpu", queue_rows=1))) as client:
+        client.post("/v1/weights", json=LONG)
+        assert 'ranker_rejected_total{reason="overloaded"} 1.0' in client.get("/metrics").text
+
+
+class Caller:
+    """A caller whose every message is told beforehand: the parts of a body, then silence or its end."""
+
+    def __init__(self, *parts: bytes, more: bool = False, hangs_up: bool = False) -> None:
+        self._messages: list[Message] = [
+            {"type": "http.request", "body": part, "more_body": more or index < len(parts) - 1}
+            for index, part in enumerate(parts)
+        ]
+        if hangs_up:
+            self._messages.append({"type": "http.disconnect"})
+        self.sent: list[Message] = []
+
+    async def receive(self) -> Message:
+        if not self._messages:
+            await asyncio.Event().wait()
+        return self._messages.pop(0)
+
+    async def send(self, message: Message) -> None:
+        self.sent.append(message)
+
+    def ask(self, settings: Settings, path: str, *, then: "tuple[Caller, str] | None" = None) -> tuple[int, str]:
+        """The status, and the metrics when it and another caller have been answered."""
+        metrics = b""
+
+        async def work() -> None:
+            nonlocal metrics
+            app = create_app(settings)
+            async with app.router.lifespan_context(app) as state:
+                scope = {"type": "http", "method": "POST", "headers": [], "query_string": b""}
+                for caller, to in [(self, path), *([then] if then else [])]:
+                    await app(scope | {"path": to, "state": dict(state)}, caller.receive, caller.send)
+                await asyncio.sleep(0)
+                assert {task.get_name() for task in asyncio.all_tasks()}.isdisjoint({"connected"})
+                metrics = state["telemetry"].exposition()
+
+        run(work)
+        return self.sent[0]["status"], metrics.decode()
+
+
+PATHS = {"/v1/weights": LONG, "/v1/weights/batch": {"requests": [LONG]}}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_rows_of_a_caller_who_hangs_up_never_reach_the_model(path: str) -> None:
+    gone, after = Caller(json.dumps(PATHS[path]).encode(), hangs_up=True), Caller(json.dumps(GOOD).encode())
+    settings = Settings(device="cpu", threads=1, batch_tokens=1)
+    _, metrics = gone.ask(settings, path, then=(after, "/v1/weights"))
+    (rows,) = re.findall(r"ranker_batch_rows_sum (.*)", metrics)
+    assert after.sent[0]["status"] == 200
+    assert float(rows) <= 2  # one that the model had begun with, and the other caller's; a long request has 16
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_body_that_does_not_come_in_time_is_told(path: str) -> None:
+    caller = Caller(b'{"query', more=True)
+    assert caller.ask(Settings(device="cpu", request_timeout_ms=50), path)[0] == 504
+
+
+ADMIN = {"x-api-key": "secret"}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder with the shipped bundle under another name, beside one that may not be reached."""
+    link_bundle(default_folder(), tmp_path / "root" / "next", name="next")
+    link_bundle(default_folder(), tmp_path / "outside", name="outside")
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def admin(root: Path) -> Iterator[TestClient]:
+    with TestClient(create_app(Settings(device="cpu", bundle_root=root, admin_key="secret"))) as client:
+        yield client
+
+
+def swap(client: TestClient, path: str) -> Any:
+    return client.post("/admin/bundle", json={"path": path}, headers=ADMIN)
+
+
+def test_a_bundle_takes_over(admin: TestClient, root: Path) -> None:
+    before, version = open_bundle(default_folder()).version, open_bundle(root / "next").version
+    assert swap(admin, "next").json() == {"name": "next", "version": version, "replaced": before}
+    assert admin.get("/v1/model").json()["version"] == version
+    assert post(admin, GOOD)["model"] == {"name": "next", "version": version}
+    assert admin.get("/readyz").status_code == 200
+    metrics = admin.get("/metrics").text
+    assert f'ranker_model_info{{device="cpu",name="next",version="{version}"}} 1.0' in metrics
+    assert 'ranker_bundle_swaps_total{outcome="taken"} 1.0' in metrics
+
+
+def test_what_was_cached_of_the_old_bundle_is_not_the_new_ones(admin: TestClient) -> None:
+    post(admin, GOOD)
+    swap(admin, "next")
+    assert post(admin, GOOD)["cache"] == {"hits": 0, "misses": 4}
+
+
+def test_the_bundle_in_service_may_be_asked_for_again(admin: TestClient) -> None:
+    swap(admin, "next")
+    again = swap(admin, "next").json()
+    assert again["version"] == again["replaced"]
+
+
+BAD_PATHS = (
+    "../outside",
+    "next/../../outside",
+    "link",
+    "nowhere",
+    ".",
+    "/",
+    "next/manifest.json",
+    "\0",
+    "a" * 5000,
+    "",
+)
+
+
+@pytest.mark.parametrize("path", BAD_PATHS)
+def test_a_bundle_that_is_not_there_or_not_below_the_root_is_refused(admin: TestClient, root: Path, path: str) -> None:
+    (root / "link").symlink_to(root.parent / "outside")
+    (root / "loop").symlink_to(root / "loop")
+    before = admin.get("/v1/model").json()["version"]
+    assert swap(admin, path).status_code == 422
+    assert admin.get("/v1/model").json()["version"] == before
+
+
+def test_an_absolute_path_outside_the_root_is_refused(admin: TestClient, root: Path) -> None:
+    refused = swap(admin, str(root.parent / "outside")).json()["error"]
+    assert refused["code"] == "bundle_refused"
+
+
+def test_no_bundle_takes_over_without_the_admin_key(admin: TestClient) -> None:
+    assert admin.post("/admin/bundle", json={"path": "next"}).status_code == 401
+    assert admin.post("/admin/bundle", json={"path": "next"}, headers={"x-api-key": "other"}).status_code == 401
+
+
+def test_without_an_admin_key_there_is_no_such_path(client: TestClient) -> None:
+    assert swap(client, "next").status_code == 404
+
+
+def test_without_a_root_every_bundle_is_refused() -> None:
+    with TestClient(create_app(Settings(device="cpu", admin_key="secret"))) as client:
+        refused = swap(client, "next")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "bundle_refused")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_caller_who_hangs_up_is_noticed_and_counted(path: str) -> None:
+    begun = time.monotonic()
+    status, metrics = Caller(json.dumps(PATHS[path]).encode(), hangs_up=True).ask(Settings(device="cpu"), path)
+    assert status == 499
+    assert time.monotonic() - begun < 4
+    assert 'ranker_rejected_total{reason="client_gone"} 1.0' in metrics
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_caller_who_hangs_up_in_the_middle_of_its_body_is_no_fault_of_ours(path: str) -> None:
+    status, metrics = Caller(b'{"query', more=True, hangs_up=True).ask(Settings(device="cpu"), path)
+    assert status == 499
+    assert 'ranker_rejected_total{reason="client_gone"} 1.0' in metrics

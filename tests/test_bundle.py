@@ -15,7 +15,7 @@ from service.errors import BundleError
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A small bundle whose graph is not looked at."""
-    files = {"tokenizer": "tokenizer.json", "cpu": "model.int8.onnx"}
+    files = {"tokenizer": "tokenizer.json", "cpu": "model.int8.onnx", "prior": "prior.json"}
     entries = {}
     for role, name in files.items():
         (tmp_path / name).write_text(role)
@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
     write(
         tmp_path,
         {
-            "format": 1,
+            "format": 2,
             "name": "t",
             "files": entries,
             "temperature": 1,
@@ -67,23 +67,32 @@ def test_the_shipped_manifest_names_data_and_licences(bundle: Bundle) -> None:
     assert all(source["licence"] and source["files"] for source in bundle.manifest["training_data"])
 
 
-@pytest.mark.parametrize("name", ["tokenizer.json", "model.int8.onnx", "manifest.json"])
+@pytest.mark.parametrize("name", ["tokenizer.json", "model.int8.onnx", "prior.json", "manifest.json"])
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
     with pytest.raises(BundleError, match=name):
         open_bundle(folder)
 
 
-@pytest.mark.parametrize("name", ["tokenizer.json", "model.int8.onnx"])
+@pytest.mark.parametrize("name", ["tokenizer.json", "model.int8.onnx", "prior.json"])
 def test_an_altered_file_is_named(folder: Path, name: str) -> None:
     (folder / name).write_text("another content")
     with pytest.raises(BundleError, match=f"{name} was altered"):
         open_bundle(folder)
 
 
+@pytest.mark.parametrize("role", ["tokenizer", "cpu", "prior"])
+def test_a_file_that_is_not_listed_is_named(folder: Path, role: str) -> None:
+    manifest = manifest_of(folder)
+    del manifest["files"][role]
+    write(folder, manifest)
+    with pytest.raises(BundleError, match=f"lists no {role} file"):
+        open_bundle(folder)
+
+
 def test_another_format_is_named(folder: Path) -> None:
-    write(folder, manifest_of(folder) | {"format": 2})
-    with pytest.raises(BundleError, match="of format 2"):
+    write(folder, manifest_of(folder) | {"format": 1})
+    with pytest.raises(BundleError, match="of format 1"):
         open_bundle(folder)
 
 
@@ -109,4 +118,19 @@ def test_a_missing_entry_is_named(folder: Path, entry: str) -> None:
 def test_a_manifest_that_is_none_is_refused(folder: Path, content: str) -> None:
     (folder / "manifest.json").write_text(content)
     with pytest.raises(BundleError, match=r"manifest\.json"):
+        open_bundle(folder)
+
+
+@pytest.mark.parametrize("value", ["much", None, [], 10**400])
+def test_an_entry_of_the_wrong_kind_is_refused(folder: Path, value: object) -> None:
+    write(folder, manifest_of(folder) | {"temperature": value})
+    with pytest.raises(BundleError, match="wrong kind"):
+        open_bundle(folder)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="it stands for a file whose reading fails")
+def test_a_file_that_cannot_be_read_is_named(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.json").symlink_to("/proc/self/mem")
+    with pytest.raises(BundleError, match=r"tokenizer\.json"):
         open_bundle(folder)

@@ -9,14 +9,17 @@ import threading
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 import yaml
+from fastapi import FastAPI
 from prometheus_client import generate_latest
 
+from service.api.routes import add_routes, series
 from service.settings import Settings
 from service.telemetry import Telemetry
 
@@ -28,6 +31,14 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 BROUGHT_BY_THE_USER = {"./data", "./runs"}
 DASHBOARD = json.loads((ROOT / "docker/grafana/attribute-ranker.json").read_text(encoding="utf-8"))
 QUERIES: list[str] = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+PROMETHEUS: dict[str, Any] = yaml.safe_load((ROOT / "docker/prometheus.yml").read_text(encoding="utf-8"))
+ALERTS_FILE = (ROOT / "docker/alerts.yml").read_text(encoding="utf-8")
+RULES: list[dict[str, Any]] = [rule for group in yaml.safe_load(ALERTS_FILE)["groups"] for rule in group["rules"]]
+ALERTS = {rule["alert"]: rule for rule in RULES if "alert" in rule}
+EXPRESSIONS = [*QUERIES, *(rule["expr"] for rule in RULES)]
+ALERTS_TEST_FILE = (ROOT / "docker/alerts_test.yml").read_text(encoding="utf-8")
+OURS = r"(?<![\w:])ranker_\w+"
+ADDED_BY_PROMETHEUS = {"job", "instance"}
 
 
 def stages() -> dict[str, list[tuple[str, str]]]:
@@ -66,6 +77,24 @@ def admitted(path: Path) -> bool:
         if any(re.fullmatch(pattern, part.as_posix()) for part in (place, *place.parents)):
             admits = line.startswith("!")
     return admits
+
+
+@cache
+def exposition() -> str:
+    """What Prometheus reads of a service that has just started, and put a second bundle in the first one's place."""
+    telemetry, app = Telemetry(), FastAPI()
+    add_routes(app, Settings.model_validate({"admin_key": "key"}))
+    for path, status in series(app):
+        telemetry.requests.labels(path, status)
+    for version in ("1", "2"):
+        telemetry.model.labels("en", version, "cpu").set(1)
+    return generate_latest(telemetry.registry).decode()
+
+
+def labels_of(metric: str) -> list[tuple[str, str]]:
+    """Each label of a metric's series, with its value."""
+    lines = [line for line in exposition().splitlines() if line.startswith(metric + "{")]
+    return re.findall(r'(\w+)="(.*?)"', "\n".join(lines))
 
 
 def mounts() -> list[str]:
@@ -159,7 +188,7 @@ def test_the_extras_that_the_images_install_are_there() -> None:
 
 
 def test_every_ranker_variable_is_a_setting() -> None:
-    names = set(re.findall(r"\bRANKER_(\w+)", DOCKERFILE + COMPOSE_FILE))
+    names = set(re.findall(r"\bRANKER_(\w+)", DOCKERFILE + COMPOSE_FILE + ALERTS_FILE))
     assert {"HOST", "DEVICE", "REDIS_URL"} <= names
     assert {name.lower() for name in names} <= set(Settings.model_fields)
 
@@ -200,7 +229,7 @@ def test_no_port_is_open_to_other_machines() -> None:
 
 
 def test_prometheus_scrapes_services_of_compose() -> None:
-    (job,) = yaml.safe_load((ROOT / "docker/prometheus.yml").read_text(encoding="utf-8"))["scrape_configs"]
+    (job,) = PROMETHEUS["scrape_configs"]
     (found,) = job["dns_sd_configs"]
     assert set(found["names"]) <= set(SERVICES)
     assert [f"{found['port']}"] == given("EXPOSE", stage="serve")
@@ -220,10 +249,15 @@ def test_every_panel_asks_the_provisioned_source() -> None:
     assert all(panel["datasource"] == wanted for panel in DASHBOARD["panels"])
 
 
-def test_the_dashboard_asks_for_metrics_that_the_service_has() -> None:
-    has = set(re.findall(r"\branker_\w+", generate_latest(Telemetry().registry).decode()))
-    asked = {name for query in QUERIES for name in re.findall(r"\branker_\w+", query)}
+def test_dashboard_and_alerts_ask_for_metrics_that_the_service_has() -> None:
+    has = set(re.findall(OURS, exposition()))
+    asked = {name for expression in EXPRESSIONS for name in re.findall(OURS, expression)}
     assert asked <= has
+
+
+def test_alerts_ask_for_what_is_recorded() -> None:
+    recorded = {rule["record"] for rule in RULES if "record" in rule}
+    assert {name for rule in RULES for name in re.findall(r"\w+:\w+:\w+", rule["expr"])} == recorded
 
 
 def test_every_metric_of_the_service_is_on_the_dashboard() -> None:
@@ -231,16 +265,66 @@ def test_every_metric_of_the_service_is_on_the_dashboard() -> None:
         assert any(family.name in query for query in QUERIES), family.name
 
 
-def test_the_dashboard_groups_by_labels_that_its_metrics_have() -> None:
-    telemetry = Telemetry()
-    telemetry.requests.labels("/v1/weights", "200").inc()
-    telemetry.model.labels("name", "version", "cpu").set(1)
-    output = generate_latest(telemetry.registry).decode()
-    for query in QUERIES:
-        for labels in re.findall(r"by \((.*?)\)", query):
-            (metric,) = re.findall(r"\branker_\w+", query)
-            series = "\n".join(line for line in output.splitlines() if line.startswith(metric + "{"))
-            assert set(labels.split(", ")) <= set(re.findall(r'(\w+)="', series)), query
+def test_dashboard_and_alerts_group_by_labels_that_their_metrics_have() -> None:
+    for expression in EXPRESSIONS:
+        has = {label for metric in re.findall(OURS, expression) for label, _ in labels_of(metric)}
+        for labels in re.findall(r"\b(?:by|on) \((.*?)\)", expression):
+            assert set(labels.split(", ")) <= has | ADDED_BY_PROMETHEUS, expression
+
+
+def test_dashboard_alerts_and_their_tests_ask_for_labels_that_are_there() -> None:
+    for metric, wanted in re.findall(r"(ranker_\w+)\{(.*?)\}", "\n".join([*EXPRESSIONS, ALERTS_TEST_FILE])):
+        for label, operator, asked in re.findall(r'(\w+)(=~|!~|!=|=)"(.*?)"', wanted):
+            there = [value for name, value in labels_of(metric) if name == label]
+            for value in asked.split("|") if label not in ADDED_BY_PROMETHEUS else ():
+                pattern = value if "~" in operator else re.escape(value)
+                assert any(re.fullmatch(pattern, one) for one in there), f"{metric}: {label}={value}"
+
+
+def test_alerts_and_prometheus_mean_the_same_job() -> None:
+    jobs = {name for rule in RULES for name in re.findall(r'\bjob="(.*?)"', rule["expr"])}
+    assert jobs == {job["job_name"] for job in PROMETHEUS["scrape_configs"]}
+
+
+def test_prometheus_reads_the_rules_from_where_compose_mounts_them() -> None:
+    targets = {
+        mount.split(":")[0]: Path(mount.split(":")[1]) for mount in SERVICES["prometheus"]["volumes"] if ":ro" in mount
+    }
+    folder = targets["./docker/prometheus.yml"].parent
+    assert [targets[f"./docker/{name}"] for name in PROMETHEUS["rule_files"]] == [folder / "alerts.yml"]
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_says_how_bad_it_is_and_what_to_do(name: str) -> None:
+    alert = ALERTS[name]
+    assert alert["for"]
+    assert alert["labels"]["severity"] in {"critical", "warning"}
+    assert re.fullmatch(r"[^\n]+\.", alert["annotations"]["summary"])
+    assert alert["annotations"]["description"]
+
+
+def test_each_alert_fires_in_a_test_of_the_rules() -> None:
+    assert set(re.findall(r'alertname="(\w+)"', ALERTS_TEST_FILE)) == set(ALERTS)
+
+
+def test_the_queues_bound_in_the_alerts_is_the_services() -> None:
+    assert f"* {Settings.model_fields['queue_rows'].default}" in ALERTS["RankerQueueNearBound"]["expr"]
+
+
+@pytest.mark.skipif(
+    not shutil.which("promtool"), reason="promtool is not here; Debian has it in its package prometheus"
+)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "check config docker/prometheus.yml",
+        "check rules docker/alerts.yml",
+        pytest.param("test rules docker/alerts_test.yml", marks=pytest.mark.slow),  # more than a day, minute by minute
+    ],
+)
+def test_promtool_finds_nothing_wrong(arguments: str) -> None:
+    done = subprocess.run(["promtool", *arguments.split()], cwd=ROOT, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_redis_starts_with_our_file_and_keeps_to_it(tmp_path: Path) -> None:

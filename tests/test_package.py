@@ -12,6 +12,7 @@ from tiny import tiny_config, write_base
 from model_export.config import Config
 from model_export.export import FP16, TOKENIZER
 from model_export.package import write_bundle
+from model_export.prior import PRIOR
 from model_export.quantise import INT8
 from model_export.stage import RECORD, StageFailed
 from model_export.verify import METRICS
@@ -27,6 +28,7 @@ class Folders(NamedTuple):
     exported: Path
     quantised: Path
     verified: Path
+    measured: Path
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,7 @@ def folders(tmp_path: Path) -> Folders:
     (made.exported / TOKENIZER).write_text("{}", encoding="utf-8")
     (made.exported / FP16).write_bytes(b"the graph in fp16")
     (made.quantised / INT8).write_bytes(b"the graph in int8")
+    (made.measured / PRIOR).write_text("{}", encoding="utf-8")
     stamp = {"outcome": {"files": {"shop": {"shop.jsonl": "0123abcd"}}}}
     (made.sources / RECORD).write_text(json.dumps(stamp), encoding="utf-8")
     verified(made)
@@ -95,11 +98,11 @@ def test_the_manifest_lists_the_hash_and_size_of_every_file(base: Path, folders:
 
 
 def test_a_bundle_has_a_gpu_file_when_one_was_asked_for(base: Path, folders: Folders) -> None:
-    assert set(bundle(config(base, folders, gpu_file=True), folders).paths) == {"tokenizer", "cpu", "gpu"}
+    assert set(bundle(config(base, folders, gpu_file=True), folders).paths) == {"tokenizer", "cpu", "gpu", "prior"}
 
 
 def test_a_bundle_has_no_gpu_file_when_none_was_asked_for(base: Path, folders: Folders) -> None:
-    assert set(bundle(config(base, folders, gpu_file=False), folders).paths) == {"tokenizer", "cpu"}
+    assert set(bundle(config(base, folders, gpu_file=False), folders).paths) == {"tokenizer", "cpu", "prior"}
 
 
 def test_a_bundle_holds_nothing_that_its_manifest_does_not_list(base: Path, folders: Folders) -> None:

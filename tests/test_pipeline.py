@@ -119,7 +119,7 @@ def test_the_bundle_is_served(ran: Run, query: str, attributes: tuple[str, ...])
 
 
 def test_the_bundle_has_a_file_for_gpus(ran: Run) -> None:
-    assert set(open_bundle(ran.work / "package").paths) == {"tokenizer", "cpu", "gpu"}
+    assert set(open_bundle(ran.work / "package").paths) == {"tokenizer", "cpu", "gpu", "prior"}
 
 
 def test_the_report_is_written(ran: Run) -> None:

@@ -1,5 +1,6 @@
 """The README holds what the code does: its settings, its examples, its files."""
 
+import itertools
 import json
 import re
 import shlex
@@ -18,9 +19,11 @@ CURLS = re.findall(r"^(curl .*?)(?=^curl|^```)", README, flags=re.DOTALL | re.MU
 
 def asked(client: TestClient, command: str) -> dict[str, object]:
     """The answer to a curl line of the README."""
-    words = [word for word in shlex.split(command) if word not in {"curl", "-s"}]
-    path = words[0].removeprefix("http://127.0.0.1:8000")
-    response = client.post(path, content=words[2]) if "-d" in words else client.get(path)
+    words = shlex.split(command)
+    given = {flag: value for flag, value in itertools.pairwise(words) if flag in {"-d", "-H"}}
+    path = next(word for word in words if word.startswith("http")).removeprefix("http://127.0.0.1:8000")
+    headers = dict([given["-H"].split(": ")]) if "-H" in given else {}
+    response = client.post(path, content=given["-d"], headers=headers) if "-d" in given else client.get(path)
     assert response.status_code == 200
     if path == "/metrics":
         return {}

@@ -20,13 +20,15 @@ from model_export.baselines import baselines, measured, telling
 from model_export.config import Config, Source
 from model_export.evaluation import Prediction
 from model_export.figures import learning_curve, reliability_diagram, smoothed, svg, type_weights, weights_by_type
+from model_export.prior import PRIOR, Prior
 from model_export.quantise import INT8
 from model_export.records import Record
 from model_export.report import BASELINES, PAGE, best_of, checks_table, report
 from service.model import INPUTS, OUTPUTS
 
+NO_PRIOR = Prior(0.0, {})
 WORDS = ("[CLS]", "[SEP]", "[UNK]", "red", "wool", "rug", "color", "material", "brand")
-STAGES = ("examples", "train", "export", "quantise", "verify")
+STAGES = ("examples", "train", "export", "quantise", "verify", "prior")
 MEASURED = {"queries": 2.0, "ndcg": 0.9, "map": 0.8, "top1": 0.5, "ece": 0.1, "nll": 0.7}
 
 
@@ -111,14 +113,15 @@ def run(config: Config, tmp_path: Path) -> Path:
     }
     (tmp_path / "verify" / "metrics.json").write_text(json.dumps(content))
     write_graph(tmp_path / "quantise" / INT8)
+    (tmp_path / "prior" / PRIOR).write_text('{"default": 0, "logits": {"material": 2, "brand": 1}}')
     (tmp_path / "report").mkdir()
     return tmp_path
 
 
 def reported(config: Config, run: Path) -> dict[str, Any]:
     """What the stage gives."""
-    examples, trained, exported, quantised, verified = (run / stage for stage in STAGES)
-    return report(config, examples, trained, exported, quantised, verified, run / "report", embed=one_hot)
+    folders = [run / stage for stage in STAGES]
+    return report(config, *folders, run / "report", embed=one_hot)
 
 
 def written(config: Config, run: Path) -> str:
@@ -129,12 +132,18 @@ def written(config: Config, run: Path) -> str:
 
 def test_type_frequency_counts_the_training_records_with_a_positive_gain(config: Config) -> None:
     train = [record((1, 0, 0)), record((1, 0.5, 0)), record((0, 0, 0))]
-    found = baselines(config, train, [record((0, 1, 0))], embed=one_hot)["type frequency"]
+    found = baselines(config, train, [record((0, 1, 0))], NO_PRIOR, embed=one_hot)["type frequency"]
     assert found == {"ndcg": pytest.approx(1 / np.log2(3), abs=1e-4), "map": 0.5, "top1": 0.0}
 
 
 def test_pretrained_cosine_puts_the_nearest_name_first(config: Config) -> None:
-    found = baselines(config, [], [record((0, 1, 0))], embed=one_hot)["pretrained cosine"]
+    found = baselines(config, [], [record((0, 1, 0))], NO_PRIOR, embed=one_hot)["pretrained cosine"]
+    assert found == {"ndcg": 1.0, "map": 1.0, "top1": 1.0}
+
+
+def test_the_prior_puts_the_name_first_that_the_model_likes_anyway(config: Config) -> None:
+    prior = Prior(0.0, {"brand": 1.0})
+    found = baselines(config, [], [record((0, 0, 1))], prior, embed=one_hot)["prior"]
     assert found == {"ndcg": 1.0, "map": 1.0, "top1": 1.0}
 
 
@@ -148,7 +157,7 @@ def test_equal_weights_are_not_helped_by_the_order_of_candidates(gains: tuple[fl
 
 def test_a_baseline_is_the_same_in_every_run(config: Config) -> None:
     dev = [record((1, 0, 1)), record((0, 1, 0))]
-    assert baselines(config, [], dev, embed=one_hot) == baselines(config, [], dev, embed=one_hot)
+    assert baselines(config, [], dev, NO_PRIOR, embed=one_hot) == baselines(config, [], dev, NO_PRIOR, embed=one_hot)
 
 
 def test_a_metric_tells_something_only_where_orders_differ() -> None:

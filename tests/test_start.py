@@ -1,18 +1,22 @@
 """`python -m service` as an operator meets it: settings, a start that fails by name, a stop that cuts nobody off."""
 
+import http.client
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import IO
 
 import httpx
 import pytest
-from fakes import RedisServer, ended, wait_until
+from fakes import RedisServer, ended, link_bundle, wait_until
 
 from service.bundle import default_folder
 from service.settings import Settings
@@ -193,6 +197,65 @@ def test_a_request_in_flight_at_sigterm_is_answered() -> None:
             response.read()
             assert response.status_code == 200
         assert process.wait(40) in (0, -signal.SIGTERM)
+
+
+def whole_answers(port: int, caller: int, began: threading.Event) -> int:
+    """How many requests on one connection are answered until the service has gone; an answer that is cut raises."""
+    connection, answered = http.client.HTTPConnection("127.0.0.1", port, timeout=60), 0
+    while True:
+        names = [f"{caller} {answered} {i} long" for i in range(20)]
+        try:
+            connection.request("POST", "/v1/weights", json.dumps({"query": "rug", "attributes": names}))
+            response = connection.getresponse()
+        except ConnectionError:  # refused, or closed before a byte of an answer
+            return answered
+        assert response.status == 200
+        assert len(json.loads(response.read())["weights"]) == 20
+        answered += 1
+        began.set()
+
+
+def test_under_load_sigterm_cuts_no_answer() -> None:
+    port = free_port()
+    with ended(serving(port)) as process, ThreadPoolExecutor(6) as pool:
+        wait_until(lambda: answers(port), 60)
+        began = [threading.Event() for _ in range(6)]
+        callers = [pool.submit(whole_answers, port, caller, begins) for caller, begins in enumerate(began)]
+        wait_until(lambda: all(begins.is_set() or caller.done() for begins, caller in zip(began, callers, strict=True)))
+        process.send_signal(signal.SIGTERM)
+        assert all(caller.result(40) for caller in callers)
+        assert process.wait(40) in (0, -signal.SIGTERM)
+
+
+def version(port: int) -> str:
+    return str(httpx.get(f"http://127.0.0.1:{port}/v1/model", timeout=20).json()["version"])
+
+
+def refused(port: int) -> bool:
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=20).text
+    return 'ranker_bundle_swaps_total{outcome="refused"} 1.0' in text
+
+
+def test_after_sighup_the_bundle_that_lies_in_the_folder_now_answers(tmp_path: Path) -> None:
+    port, before = free_port(), link_bundle(default_folder(), tmp_path / "b", name="before")
+    with ended(serving(port, bundle=str(tmp_path / "b"))) as process:
+        wait_until(lambda: answers(port), 60)
+        assert version(port) == before
+        after = link_bundle(default_folder(), tmp_path / "b", name="after")
+        process.send_signal(signal.SIGHUP)
+        wait_until(lambda: version(port) == after)
+        assert weigh(port).json()["model"] == {"name": "after", "version": after}
+
+
+def test_after_sighup_a_bad_bundle_changes_nothing(tmp_path: Path) -> None:
+    port, before = free_port(), link_bundle(default_folder(), tmp_path / "b", name="before")
+    with ended(serving(port, bundle=str(tmp_path / "b"))) as process:
+        wait_until(lambda: answers(port), 60)
+        (tmp_path / "b" / "manifest.json").write_text("{")
+        process.send_signal(signal.SIGHUP)
+        wait_until(lambda: refused(port))
+        assert weigh(port).json()["model"] == {"name": "before", "version": before}
+        assert answers(port)
 
 
 def test_redis_may_die_under_load_and_come_back(redis_server: RedisServer) -> None:

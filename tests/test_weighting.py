@@ -1,23 +1,35 @@
 """The use case: what is known is not scored again, what is answered is the caller's own text."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import logging
+import time
+from collections.abc import Sequence
 
 import pytest
-from fakes import FakeScorer, FakeSecondLevel
+from fakes import FakeModel, FakeScorer, FakeSecondLevel, run, until
 
-from service.errors import BadInput
+from service.batching import Batcher
+from service.cache.levels import PairCache
+from service.cache.memory import MemoryCache
+from service.errors import BadInput, DeadlineExceeded, ModelFailed, Overloaded, RankerError
 from service.inflight import InFlight
 from service.prior import Prior
 from service.scoring import RowScores
-from service.telemetry import Telemetry
-from service.text import Row, Tokenizer
-from service.weighting import Weigher
+from service.telemetry import JsonLines, Telemetry, request_id
+from service.text import Row, Tokenizer, attribute_key
+from service.weighting import Cache, Scorer, Weigher
 
 
-def weigher(tokenizer: Tokenizer, scorer: FakeScorer, cache: FakeSecondLevel) -> Weigher:
-    prior = Prior({}, 0.0)
-    return Weigher(tokenizer, scorer, cache, InFlight(), prior, Telemetry(), temperature=1e4, value_threshold=0.5)
+def weigher(
+    tokenizer: Tokenizer,
+    scorer: Scorer,
+    cache: Cache,
+    *,
+    prior: Prior | None = None,
+    telemetry: Telemetry | None = None,
+) -> Weigher:
+    prior, telemetry = prior or Prior({}, 0.0), telemetry or Telemetry()
+    return Weigher(tokenizer, scorer, cache, InFlight(), prior, telemetry, temperature=1e4, value_threshold=0.5)
 
 
 class ValueScorer(FakeScorer):
@@ -28,10 +40,6 @@ class ValueScorer(FakeScorer):
         for score in scores:
             score.value_logits[:, :2] = 9.0
         return scores
-
-
-def run(work: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(work(), 20))
 
 
 def test_a_request_that_adds_two_attributes_scores_two(tokenizer: Tokenizer) -> None:
@@ -73,7 +81,7 @@ def test_two_attributes_the_model_cannot_tell_apart_are_scored_once(tokenizer: T
         answer = await weigher(tokenizer, scorer, FakeSecondLevel()).weigh("rug", ["Color", "color"])
         assert scorer.candidates == 1
         assert [found.weight for found in answer.attributes] == [0.5, 0.5]
-        assert [found.index for found in answer.attributes] == [0, 1]
+        assert [found.position for found in answer.attributes] == [0, 1]
 
     run(work)
 
@@ -100,5 +108,217 @@ def test_a_text_of_nothing_readable_is_named(tokenizer: Tokenizer, query: str, a
         with pytest.raises(BadInput) as caught:
             await weigher(tokenizer, FakeScorer(), FakeSecondLevel()).weigh(query, [attribute])
         assert caught.value.field == field
+
+    run(work)
+
+
+FAILURES: dict[str, RankerError] = {"overloaded": Overloaded("full"), "model_failed": ModelFailed("broken")}
+
+
+@pytest.mark.parametrize("reason", FAILURES)
+def test_a_fallback_is_the_cache_and_the_prior_and_says_why(tokenizer: Tokenizer, reason: str) -> None:
+    async def work() -> None:
+        scorer = FakeScorer()
+        prior = Prior({attribute_key(tokenizer.attribute("size")): 3.5}, -1.5)
+        it = weigher(tokenizer, scorer, FakeSecondLevel(), prior=prior)
+        known = (await it.weigh("red rug", ["color"])).attributes[0].logit
+        scorer.failure = FAILURES[reason]
+        answer = await it.weigh("red rug", ["color", "Size", "brand"], fallback=True)
+        assert {a.attribute: a.logit for a in answer.attributes} == {"color": known, "Size": 3.5, "brand": -1.5}
+        assert (answer.degraded, answer.hits, answer.misses) == (reason, 1, 2)
+
+    run(work)
+
+
+@pytest.mark.parametrize("reason", FAILURES)
+def test_without_a_fallback_what_went_wrong_is_raised(tokenizer: Tokenizer, reason: str) -> None:
+    async def work() -> None:
+        with pytest.raises(type(FAILURES[reason])):
+            await weigher(tokenizer, FakeScorer(FAILURES[reason]), FakeSecondLevel()).weigh("rug", ["color"])
+
+    run(work)
+
+
+def hung() -> FakeScorer:
+    scorer = FakeScorer()
+    scorer.gate.clear()
+    return scorer
+
+
+def test_no_answer_comes_past_the_deadline(tokenizer: Tokenizer) -> None:
+    async def work() -> None:
+        it = weigher(tokenizer, hung(), FakeSecondLevel())
+        with pytest.raises(DeadlineExceeded):
+            await it.weigh("rug", ["color"], deadline=time.monotonic() + 0.02)
+
+    run(work)
+
+
+def test_a_fallback_comes_before_the_deadline(tokenizer: Tokenizer) -> None:
+    async def work() -> None:
+        deadline = time.monotonic() + 1
+        answer = await weigher(tokenizer, hung(), FakeSecondLevel()).weigh(
+            "rug", ["color"], deadline=deadline, fallback=True
+        )
+        assert time.monotonic() < deadline
+        assert answer.degraded == "deadline_exceeded"
+
+    run(work)
+
+
+def test_a_deadline_that_has_passed_already_is_kept(tokenizer: Tokenizer) -> None:
+    async def work() -> None:
+        it = weigher(tokenizer, FakeScorer(), FakeSecondLevel())
+        with pytest.raises(DeadlineExceeded):
+            await it.weigh("rug", ["color"], deadline=0.0)
+
+    run(work)
+
+
+def test_what_is_known_is_answered_whatever_the_model_does(tokenizer: Tokenizer) -> None:
+    async def work() -> None:
+        scorer = FakeScorer()
+        it = weigher(tokenizer, scorer, FakeSecondLevel())
+        await it.weigh("rug", ["color", "size"])
+        scorer.failure = ModelFailed("broken")
+        answer = await it.weigh("rug", ["size", "color"], fallback=True)
+        assert (answer.degraded, answer.hits, answer.misses) == ("", 2, 0)
+
+    run(work)
+
+
+def test_a_fallback_is_never_cached(tokenizer: Tokenizer) -> None:
+    async def work() -> None:
+        scorer, cache = FakeScorer(ModelFailed("broken")), FakeSecondLevel()
+        it = weigher(tokenizer, scorer, cache)
+        await it.weigh("rug", ["color"], fallback=True)
+        scorer.failure = None
+        answer = await it.weigh("rug", ["color"])
+        assert (answer.degraded, answer.misses) == ("", 1)
+        assert answer.attributes[0].logit != 0.0
+
+    run(work)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_with_nothing_to_do_share_a_request_and_its_logits_stay_the_same(
+    tokenizer: Tokenizer, threads: int
+) -> None:
+    async def work() -> None:
+        names = [f"attribute number {i}" for i in range(24)]
+        shared, whole = FakeScorer(spare_threads=threads), FakeScorer(spare_threads=1)
+        split = await weigher(tokenizer, shared, FakeSecondLevel()).weigh("red rug", names)
+        assert (
+            split.attributes == (await weigher(tokenizer, whole, FakeSecondLevel()).weigh("red rug", names)).attributes
+        )
+        assert (len(shared.rows), len(whole.rows)) == (threads, 1)
+
+    run(work)
+
+
+def test_a_short_request_is_not_split(tokenizer: Tokenizer) -> None:
+    async def work() -> None:
+        scorer = FakeScorer(spare_threads=8)
+        await weigher(tokenizer, scorer, FakeSecondLevel()).weigh("red rug", ["color", "size", "brand"])
+        assert len(scorer.rows) == 1
+
+    run(work)
+
+
+def levels(telemetry: Telemetry) -> dict[str, float | None]:
+    """How many pairs were found where, so far."""
+    count = telemetry.registry.get_sample_value
+    return {name: count("ranker_cache_pairs_total", {"level": name}) for name in ("memory", "redis", "joined", "miss")}
+
+
+def test_every_pair_is_counted_where_it_was_found(tokenizer: Tokenizer) -> None:
+    async def work() -> None:
+        telemetry, scorer, far = Telemetry(), FakeScorer(), FakeSecondLevel()
+
+        def new() -> Weigher:
+            memory = MemoryCache(100, memory=10**6)
+            return weigher(tokenizer, scorer, PairCache(memory, far, telemetry, version="v"), telemetry=telemetry)
+
+        await new().weigh("rug", ["color", "size"])
+        assert levels(telemetry) == {"memory": 0, "redis": 0, "joined": 0, "miss": 2}
+        again = new()
+        answer = await again.weigh("rug", ["color", "size", "brand"])
+        assert (answer.hits, answer.misses) == (2, 1)
+        assert levels(telemetry) == {"memory": 0, "redis": 2, "joined": 0, "miss": 3}
+        await again.weigh("rug", ["color", "size", "brand"])
+        assert levels(telemetry) == {"memory": 3, "redis": 2, "joined": 0, "miss": 3}
+
+    run(work)
+
+
+def test_a_pair_that_another_request_is_waiting_for_counts_as_joined(tokenizer: Tokenizer) -> None:
+    async def work() -> None:
+        telemetry, scorer = Telemetry(), hung()
+        it = weigher(tokenizer, scorer, FakeSecondLevel(), telemetry=telemetry)
+        first = asyncio.create_task(it.weigh("rug", ["color", "size", "brand"]))
+        await until(lambda: scorer.rows)
+        second = asyncio.create_task(it.weigh("rug", ["size", "price"]))
+        await until(lambda: len(scorer.rows) == 2)
+        scorer.gate.set()
+        assert [(a.hits, a.misses) for a in await asyncio.gather(first, second)] == [(0, 3), (0, 2)]
+        assert levels(telemetry) == {"memory": 0, "redis": 0, "joined": 1, "miss": 4}
+
+    run(work)
+
+
+def test_a_fallback_is_counted_by_its_reason(tokenizer: Tokenizer) -> None:
+    async def work() -> None:
+        telemetry = Telemetry()
+        it = weigher(tokenizer, FakeScorer(ModelFailed("broken")), FakeSecondLevel(), telemetry=telemetry)
+        await it.weigh("rug", ["color", "size"], fallback=True)
+        count = telemetry.registry.get_sample_value
+        told = [count("ranker_degraded_total", {"reason": reason}) for reason in ("overloaded", "model_failed")]
+        assert told == [0, 1]
+
+    run(work)
+
+
+def test_who_gives_up_takes_nothing_from_who_waits_for_the_same(tokenizer: Tokenizer) -> None:
+    async def work() -> None:
+        scorer = hung()
+        it = weigher(tokenizer, scorer, FakeSecondLevel())
+        hasty = asyncio.create_task(it.weigh("rug", ["color"], deadline=time.monotonic() + 0.02))
+        await until(lambda: scorer.rows)
+        patient = asyncio.create_task(it.weigh("rug", ["color"]))
+        with pytest.raises(DeadlineExceeded):
+            await hasty
+        scorer.gate.set()
+        assert (await patient).degraded == ""
+        assert scorer.candidates == 1
+
+    run(work)
+
+
+def test_the_log_of_a_model_that_failed_holds_no_text(tokenizer: Tokenizer, caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        request_id.set("request-1")
+        model = FakeModel(lambda rows: ValueError("boom"))
+        async with Batcher(model, Telemetry(), threads=1, batch_tokens=64, queue_rows=9) as batcher:
+            with pytest.raises(ModelFailed):
+                await weigher(tokenizer, batcher, FakeSecondLevel()).weigh("zanzibar carpet", ["quillwork"])
+
+    with caplog.at_level(logging.DEBUG):
+        run(work)
+    (line,) = [JsonLines().format(record) for record in caplog.records if record.name == "service.batching"]
+    assert "request-1" in line
+    assert "zanzibar" not in line
+    assert "quillwork" not in line
+
+
+def test_a_model_that_hangs_keeps_nobody_past_the_deadline(tokenizer: Tokenizer) -> None:
+    async def work() -> None:
+        model = FakeModel()
+        model.gate.clear()
+        async with Batcher(model, Telemetry(), threads=1, batch_tokens=64, queue_rows=9) as batcher:
+            it = weigher(tokenizer, batcher, FakeSecondLevel())
+            for n in range(3):
+                with pytest.raises((DeadlineExceeded, Overloaded)):
+                    await it.weigh(f"rug {n}", ["color"], deadline=time.monotonic() + 0.02)
+            model.gate.set()
 
     run(work)

@@ -8,7 +8,8 @@ Knows: bodies, deadlines, callers who hang up. Does not know: what is asked.
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, cast, get_type_hints
 
@@ -17,8 +18,9 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
 
-from service.errors import BadInput, ClientGone, DeadlineExceeded
+from service.errors import BadInput, ClientGone, DeadlineExceeded, RankerError
 from service.settings import Settings
 from service.telemetry import Telemetry
 
@@ -48,12 +50,9 @@ class DirectRoute(APIRoute):
         async def handle(request: Request) -> Response:
             state: dict[str, Any] = request.scope["state"]
             telemetry: Telemetry = state["telemetry"]
-            deadline = state["begun"] + time_allowed(request, state["settings"])
-            try:
-                async with asyncio.timeout(deadline - time.monotonic()):
-                    content = await request.body()
-            except TimeoutError as error:
-                raise DeadlineExceeded("the body did not come within the request's time") from error
+            with counted(telemetry):
+                deadline = state["begun"] + time_allowed(request, state["settings"])
+                content = await whole_body(request, deadline)
             read = time.monotonic()
             try:
                 body = schema.model_validate_json(content)
@@ -64,6 +63,27 @@ class DirectRoute(APIRoute):
             return Response(orjson.dumps(answer), media_type="application/json")
 
         return handle
+
+
+@contextmanager
+def counted(telemetry: Telemetry) -> Iterator[None]:
+    """What goes wrong inside is counted by its reason."""
+    try:
+        yield
+    except RankerError as error:
+        telemetry.rejected.labels(error.code).inc()
+        raise
+
+
+async def whole_body(request: Request, deadline: float) -> bytes:
+    """The body. Raises DeadlineExceeded, and ClientGone where the caller hangs up in the middle of it."""
+    try:
+        async with asyncio.timeout(deadline - time.monotonic()):
+            return await request.body()
+    except TimeoutError as error:
+        raise DeadlineExceeded("the body did not come within the request's time") from error
+    except ClientDisconnect as error:
+        raise ClientGone("the caller has hung up") from error
 
 
 def time_allowed(request: Request, settings: Settings) -> float:

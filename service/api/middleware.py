@@ -3,9 +3,9 @@
 Knows: ASGI. Does not know: routes, schemas.
 """
 
+import os
 import re
 import time
-import uuid
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -35,7 +35,7 @@ class RequestContext:
         begun, status = time.monotonic(), 500
         headers = Headers(scope=scope)
         given = headers.get(REQUEST_ID, "")
-        identity = given if _USABLE_ID.fullmatch(given) else uuid.uuid4().hex
+        identity = given if _USABLE_ID.fullmatch(given) else os.urandom(16).hex()
         request_id.set(identity)
         scope.setdefault("state", {})["begun"] = begun
         told = (REQUEST_ID.encode(), identity.encode())

@@ -4,7 +4,9 @@ Knows: which use case answers which path. Does not know: how it is answered.
 """
 
 import asyncio
+import time
 from contextlib import AbstractAsyncContextManager, nullcontext
+from pathlib import Path
 from typing import Any, TypedDict, cast
 
 from fastapi import FastAPI, Request, Response
@@ -13,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ValidationError
 
 from service.api import errors
-from service.api.direct import TIMEOUT_PARAMETER, DirectRoute, WhileConnected
+from service.api.direct import TIMEOUT_PARAMETER, DirectRoute, WhileConnected, counted
 from service.api.schemas import (
     BatchAnswer,
     BatchRequest,
@@ -28,7 +30,7 @@ from service.api.schemas import (
     weights_answer,
 )
 from service.deployment import Deployment, Deployments
-from service.errors import RankerError, SwapRefused
+from service.errors import DeadlineExceeded, RankerError, SwapRefused
 from service.settings import Settings
 from service.telemetry import Telemetry
 
@@ -71,14 +73,15 @@ async def _weigh(
 ) -> WeightsAnswer:
     """The answer to one request. What the process knows already costs no waiting."""
     weigher = deployment.weigher
-    try:
+    with counted(_state(request)["telemetry"]):
         weighing = weigher.read(wanted.query, wanted.attributes)
+        if weighing.unknown:
+            await weigher.look_up(weighing, deadline=deadline)
         if weighing.unknown:
             async with while_waiting:
                 await weigher.complete(weighing, deadline=deadline, fallback=wanted.fallback)
-    except RankerError as error:
-        _state(request)["telemetry"].rejected.labels(error.code).inc()
-        raise
+        if time.monotonic() > deadline:
+            raise DeadlineExceeded("the answer was ready too late for the request's time")
     name: ModelName = {"name": deployment.bundle.name, "version": deployment.bundle.version}
     return weights_answer(weigher.answer(weighing, wanted.temperature), wanted, name)
 
@@ -100,21 +103,30 @@ async def weights_batch(body: BatchRequest, request: Request, deadline: float) -
             except (RankerError, ValidationError) as error:
                 return errors.answer(error)
 
-        async with WhileConnected(request):
-            return {"results": await asyncio.gather(*map(result, body.requests))}
+        with counted(_state(request)["telemetry"]):
+            async with WhileConnected(request):
+                return {"results": await asyncio.gather(*map(result, body.requests))}
+
+
+def _below(root: Path, path: str) -> Path | None:
+    """The folder that a path names below the root; None where it leads elsewhere or is no path."""
+    try:
+        folder = (root / path).resolve()
+    except (OSError, RuntimeError, ValueError):  # a link that leads to itself, a NUL
+        return None
+    return folder if folder.is_relative_to(root.resolve()) else None
 
 
 async def bundle(body: BundleRequest, request: Request, deadline: float) -> BundleAnswer:  # noqa: ARG001
     """Load, check and warm another bundle, then let it take over; a bad one changes nothing."""
     state = _state(request)
-    root = state["settings"].bundle_root
-    if root is None:
-        raise SwapRefused("RANKER_BUNDLE_ROOT names no folder with bundles; the bundle in service stays")
-    folder = (root / body.path).resolve()
-    if not folder.is_relative_to(root.resolve()):
-        raise SwapRefused(f"{body.path} is not below RANKER_BUNDLE_ROOT; the bundle in service stays")
-    replaced = state["deployments"].current.bundle.version
-    now = (await state["deployments"].swap(folder)).bundle
+    deployments, root = state["deployments"], state["settings"].bundle_root
+    folder = _below(root, body.path) if root else None
+    if folder is None:
+        state["telemetry"].swaps.labels("refused").inc()
+        raise SwapRefused(f"{body.path} is not below the folder that RANKER_BUNDLE_ROOT names; nothing has changed")
+    replaced = deployments.current.bundle.version
+    now = (await deployments.swap(folder)).bundle
     return {"name": now.name, "version": now.version, "replaced": replaced}
 
 
@@ -139,7 +151,7 @@ async def livez() -> HealthAnswer:
 
 async def readyz(request: Request) -> HealthAnswer:
     """The model answers: a real forward pass succeeded lately, or does now."""
-    await _state(request)["deployments"].current.readiness.check()
+    await _state(request)["deployments"].current.check()
     return HealthAnswer()
 
 
@@ -149,7 +161,9 @@ async def metrics(request: Request) -> Response:
 
 
 def add_routes(app: FastAPI, settings: Settings) -> None:
-    """Put the routes that these settings open into an app."""
+    """Put the routes that these settings open into an app, before FastAPI's own, for routes are tried in order."""
+    others = list(app.router.routes)
+    app.router.routes.clear()
     weighing: dict[str, Any] = {
         "methods": ["POST"],
         "tags": ["weights"],
@@ -174,6 +188,7 @@ def add_routes(app: FastAPI, settings: Settings) -> None:
             responses=documented(401, 413, 422, 504),
             tags=["admin"],
         )
+    app.router.routes.extend(others)
 
 
 def series(app: FastAPI) -> list[tuple[str, str]]:

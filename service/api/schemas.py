@@ -195,7 +195,7 @@ def weights_answer(weighting: Weighting, request: WeightsRequest, model: ModelNa
 
 def _weight_answer(found: WeightedAttribute, *, explain: bool) -> WeightAnswer:
     answer: WeightAnswer = {
-        "index": found.index,
+        "index": found.position,
         "attribute": found.attribute,
         "weight": found.weight,
         "values": [

@@ -15,8 +15,8 @@ from service.telemetry import Telemetry
 class SecondLevel(Protocol):
     """A slower cache behind the one in process; it never raises."""
 
-    async def get(self, key: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
-        """What it knows of these attributes under this key."""
+    async def get(self, key: bytes, attributes: Sequence[bytes], *, within: float) -> dict[bytes, PairScore]:
+        """What it knows of these attributes under this key, or what it can say within so many seconds."""
         ...
 
     def put(self, key: bytes, scores: Mapping[bytes, PairScore]) -> None:
@@ -41,11 +41,11 @@ class PairCache:
         self._found["memory"].inc(len(known))
         return known
 
-    async def far(self, query: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
-        """The scores that the second level knows; they are in process from now on."""
+    async def far(self, query: bytes, attributes: Sequence[bytes], *, within: float) -> dict[bytes, PairScore]:
+        """The scores that the second level knows and gives within so many seconds; they are in process from now on."""
         if not self._second:
             return {}
-        known = await self._second.get(self._version + query, attributes)
+        known = await self._second.get(self._version + query, attributes, within=within)
         self._memory.put(query, known)
         self._found["redis"].inc(len(known))
         return known

@@ -11,6 +11,8 @@ from service.scoring import PairScore, ValueSpan
 
 _LOGIT = struct.Struct("<f")
 _SPAN = struct.Struct("<HHf")
+MOST = 1e6
+"""No logit of ours is as large."""
 
 
 def encode(score: PairScore) -> bytes:
@@ -20,10 +22,14 @@ def encode(score: PairScore) -> bytes:
 
 def decode(content: bytes) -> PairScore:
     """The score that `encode` wrote. Raises ValueError for anything else."""
+    if len(content) == _LOGIT.size:  # most state no value
+        (logit,) = _LOGIT.unpack(content)
+        if -MOST < logit < MOST:
+            return PairScore(logit, ())
     if len(content) < _LOGIT.size or (len(content) - _LOGIT.size) % _SPAN.size:
         raise ValueError(f"{len(content)} bytes are no pair")
     (logit,) = _LOGIT.unpack_from(content)
     spans = tuple(ValueSpan(*span) for span in _SPAN.iter_unpack(content[_LOGIT.size :]))
-    if not (abs(logit) < 1e6 and all(span.first <= span.last and 0 <= span.confidence <= 1 for span in spans)):
+    if not (-MOST < logit < MOST and all(span.first <= span.last and 0 <= span.confidence <= 1 for span in spans)):
         raise ValueError("the bytes hold no pair of ours")
     return PairScore(logit, spans)

@@ -10,6 +10,7 @@ Knows: how pairs are read and written, the circuit breaker, expiry. Does not kno
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -75,14 +76,17 @@ class RedisCache:
         except FAULTS as problem:
             logger.debug("closing the connections to Redis failed: %s", problem)
 
-    async def get(self, key: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
-        """What Redis knows of these attributes under this key; nothing when it is away, slow, or talks rubbish."""
+    async def get(self, key: bytes, attributes: Sequence[bytes], *, within: float = math.inf) -> dict[bytes, PairScore]:
+        """What Redis knows of these attributes under this key; nothing when it is away, slow, or talks rubbish.
+
+        It takes no longer than the read timeout, and than `within`, in seconds.
+        """
         if not self._breakers["read"].allows():
             return {}
         reply: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         try:
             self._reads.put_nowait((key, attributes, reply))
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(min(within, self._timeout)):
                 return self._decoded(attributes, await reply)
         except (TimeoutError, asyncio.QueueFull):
             self._telemetry.cache_faults.labels("read").inc()

@@ -1,0 +1,143 @@
+"""Throughput, each time as a ratio of two servers measured in turn on the same machine, one of them up at a time."""
+
+import json
+import subprocess
+import sys
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import Any
+
+import closed_loop
+from measurement import Bench, Outcome, Skipped, at_least, at_most, never
+from redis_server import Redis
+from servers import ROOT, Server, empty_route, environment, infinity, service
+from wrk import Throughput, wrk
+
+PATH = "/v1/weights"
+HITS = 'ranker_cache_pairs_total{level="%s"}'
+BARE_SESSION = ROOT / "tests/load/bare_session.py"
+
+
+def uncached(server: Server, bench: Bench, path: str = PATH) -> Throughput:
+    """20 attributes, queries never sent before; a second to warm up is not counted."""
+    wrk("uncached.lua", server.url + path, seconds=1)
+    return wrk("uncached.lua", server.url + path, seconds=bench.seconds)
+
+
+def cached(server: Server, bench: Bench, *, fill: bool) -> Throughput:
+    """Queries of the catalogue, after all of it was put into the cache."""
+    if fill:
+        closed_loop.fill(server.url)
+    wrk("cached.lua", server.url + PATH, seconds=1)
+    return wrk("cached.lua", server.url + PATH, seconds=bench.seconds)
+
+
+def peer(bench: Bench) -> Outcome:
+    """Uncached, 8 connections: ours / infinity, a MiniLM cross-encoder of the same size with PyTorch."""
+    if not bench.peer:
+        raise Skipped("wants --peer-venv and --peer-model, the folders that tests/load/peer_infinity.sh makes")
+    pairs = []
+    for _ in range(bench.repeats):
+        with service(bench.logs) as ours:
+            mine = uncached(ours, bench)
+        with infinity(bench.logs, *bench.peer) as theirs:
+            pairs.append((mine, uncached(theirs, bench, "/rerank")))
+    return Outcome(
+        [{"ours": asdict(mine), "infinity": asdict(other)} for mine, other in pairs],
+        [
+            at_least("requests/s, ours / infinity", 12, [mine.per_second / other.per_second for mine, other in pairs]),
+            at_most("median latency, ours / infinity", 0.1, [mine.p50_ms / other.p50_ms for mine, other in pairs]),
+            never("failed requests of ours", [mine.failed for mine, _ in pairs]),
+        ],
+    )
+
+
+def bare(bench: Bench) -> Outcome:
+    """Uncached over HTTP, 8 connections: requests/s, ours / the best configuration of the bare session."""
+    runs: list[dict[str, Any]] = []
+    for _ in range(bench.repeats):
+        only = ["--only", runs[0]["bare"]["best"]] if runs else []
+        with service(bench.logs) as ours:
+            mine = uncached(ours, bench)
+        runs.append({"bare": bare_session(bench, *only), "ours": asdict(mine)})
+    ratios = [run["ours"]["per_second"] / run["bare"]["requests_per_second"] for run in runs]
+    failed = [run["ours"]["failed"] for run in runs]
+    return Outcome(runs, [at_least("requests/s, ours / bare session", 0.85, ratios), never("failed requests", failed)])
+
+
+def bare_session(bench: Bench, *only: str) -> dict[str, Any]:
+    """What bare_session.py prints: all configurations the first time, then the one that was best."""
+    seconds = bench.seconds if only else bench.seconds / 4
+    command = [sys.executable, str(BARE_SESSION), "--seconds", str(seconds), *only]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False, timeout=600
+    )
+    if done.returncode:
+        raise RuntimeError(f"bare_session.py: {done.stderr[-600:]}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def memory(bench: Bench) -> Outcome:
+    """Everything in the cache of the process: requests/s, ours / the empty FastAPI route."""
+    return _cached_beside_empty(bench, 0.70, level="memory")
+
+
+def redis(bench: Bench) -> Outcome:
+    """Everything in Redis, no cache in the process: requests/s, ours / the empty FastAPI route."""
+    return _cached_beside_empty(bench, 0.50, level="redis")
+
+
+def _cached_beside_empty(bench: Bench, asked: float, *, level: str) -> Outcome:
+    runs: list[dict[str, Any]] = []
+    for _ in range(bench.repeats):
+        with ExitStack() as stack:
+            flags: tuple[str, ...] = ()
+            if level == "redis":
+                flags = "--cache-pairs", "0", "--redis-url", stack.enter_context(Redis(bench.logs)).url
+            ours = stack.enter_context(service(bench.logs, *flags))
+            closed_loop.fill(ours.url)
+            before, total = ours.metric(HITS % level), ours.metric(HITS.split("{")[0])
+            mine = cached(ours, bench, fill=False)
+            share = (ours.metric(HITS % level) - before) / (ours.metric(HITS.split("{")[0]) - total)
+        with empty_route(bench.logs) as theirs:
+            other = cached(theirs, bench, fill=False)
+        runs.append({"ours": asdict(mine), "empty": asdict(other), "missed": round(1 - share, 4)})
+    ratios = [run["ours"]["per_second"] / run["empty"]["per_second"] for run in runs]
+    return Outcome(
+        runs,
+        [
+            at_least(f"requests/s, ours from {level} / empty route", asked, ratios),
+            at_most(f"share of pairs not from {level}", 0.001, [run["missed"] for run in runs]),
+            never("failed requests of ours", [run["ours"]["failed"] for run in runs]),
+        ],
+    )
+
+
+def miss(bench: Bench) -> Outcome:
+    """Uncached throughput, with Redis, where nothing is found and all is written / without."""
+    pairs = []
+    for _ in range(bench.repeats):
+        with Redis(bench.logs) as beside, service(bench.logs, "--redis-url", beside.url) as ours:
+            on = uncached(ours, bench)
+        with service(bench.logs) as ours:
+            pairs.append((on, uncached(ours, bench)))
+    return Outcome(
+        [{"on": asdict(on), "off": asdict(off)} for on, off in pairs],
+        [
+            at_least("requests/s, Redis on / off", 0.95, [on.per_second / off.per_second for on, off in pairs]),
+            never("failed requests", [on.failed + off.failed for on, off in pairs]),
+        ],
+    )
+
+
+def workers(bench: Bench) -> Outcome:
+    """Throughput and memory of one process and of two; nothing is asked of it."""
+    runs = []
+    for _ in range(bench.repeats):
+        for count in (1, 2):
+            with service(bench.logs, "--workers", str(count)) as ours:
+                found = {"uncached": asdict(uncached(ours, bench)), "cached": asdict(cached(ours, bench, fill=True))}
+                memory_mb = {what: ours.memory_mb(what) for what in ("Rss", "Pss")}
+            runs.append({"workers": count, **found, "memory_mb": memory_mb})
+    return Outcome(runs)
