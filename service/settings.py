@@ -36,7 +36,6 @@ class Settings(BaseModel):
     )
     redis_timeout_ms: int = Field(50, ge=1, le=10_000, description="time for one read")
     redis_ttl_s: int = Field(86_400, ge=1, description="life of an entry, less up to a tenth at random")
-    redis_connections: int = Field(16, ge=1, le=1024, description="connections at most")
     redis_prefix: str = Field("ranker", min_length=1, max_length=64, description="first part of every key")
     api_keys: SecretStr | None = Field(None, description="keys that callers must show, with commas between")
     admin_key: SecretStr | None = Field(None, description="key for /admin; without it /admin is closed")
