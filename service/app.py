@@ -75,7 +75,12 @@ def create_app(
             yield {"settings": settings, "telemetry": telemetry, "deployments": deployments}
 
     app = FastAPI(
-        title="Attribute Ranker", description=DESCRIPTION, version="1", lifespan=lifespan, redirect_slashes=False
+        title="Attribute Ranker",
+        description=DESCRIPTION,
+        version="1",
+        lifespan=lifespan,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # ours are in `telemetry` and `tracing`
     )
     _add_middleware(app, settings, telemetry, provider)
     add_routes(app, settings)

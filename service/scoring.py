@@ -3,6 +3,7 @@
 Knows: numpy. Does not know: tokens as text, the model, requests.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -64,21 +65,37 @@ def pair_scores(scores: RowScores, word_of: Sequence[int], *, threshold: float) 
     A value is a run of words whose probability is at least `threshold`: a word's logit is the mean over its tokens,
     a run's confidence the mean over its words.
     """
-    logits, value_logits = scores
-    if not word_of:
-        return [PairScore(float(logit), ()) for logit in logits]
-    words = np.asarray(word_of)
-    first_tokens = np.flatnonzero(np.diff(words, prepend=-1))
-    means = np.add.reduceat(value_logits[:, : len(words)], first_tokens, axis=1) / np.bincount(words)
-    probabilities = 1.0 / (1.0 + np.exp(-means))
-    inside = probabilities >= threshold
+    stated = _words_stated(scores.value_logits, word_of, math.log(threshold / (1 - threshold)))
     return [
-        PairScore(float(logit), _runs(inside[index], probabilities[index]) if stated else ())
-        for index, (logit, stated) in enumerate(zip(logits, np.any(inside, axis=1), strict=True))
+        PairScore(logit, _runs(stated[index]) if index in stated else ())
+        for index, logit in enumerate(scores.logits.tolist())
     ]
 
 
-def _runs(inside: NDArray[np.bool_], probabilities: NDArray[np.float64]) -> tuple[ValueSpan, ...]:
-    words = np.flatnonzero(inside)
-    runs = np.split(words, np.flatnonzero(np.diff(words) > 1) + 1)
-    return tuple(ValueSpan(int(run[0]), int(run[-1]), float(np.float32(probabilities[run].mean()))) for run in runs)
+def _words_stated(
+    value_logits: NDArray[np.float32], word_of: Sequence[int], least: float
+) -> dict[int, list[tuple[int, float]]]:
+    """For each candidate that has some, the words whose logit is at least so large, in order, with their logits."""
+    if not word_of:
+        return {}
+    first_tokens = [token for token, word in enumerate(word_of) if token == 0 or word != word_of[token - 1]]
+    means = np.add.reduceat(value_logits[:, : len(word_of)], first_tokens, axis=1)
+    if len(first_tokens) < len(word_of):
+        means /= np.diff([*first_tokens, len(word_of)])
+    stated: dict[int, list[tuple[int, float]]] = {}
+    for candidate, word in np.argwhere(means >= least).tolist():
+        stated.setdefault(candidate, []).append((word, float(means[candidate, word])))
+    return stated
+
+
+def _runs(words: Sequence[tuple[int, float]]) -> tuple[ValueSpan, ...]:
+    """The spans that words with their logits make."""
+    spans: list[ValueSpan] = []
+    begun = 0
+    for place, (word, _) in enumerate(words, start=1):
+        if place == len(words) or words[place][0] > word + 1:
+            run = words[begun:place]
+            mean = sum(1 / (1 + math.exp(-logit)) for _, logit in run) / len(run)
+            spans.append(ValueSpan(run[0][0], word, float(np.float32(mean))))
+            begun = place
+    return tuple(spans)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -126,17 +127,13 @@ def pack(query: QueryTokens, attributes: Sequence[AttributeTokens], *, row_token
 
 
 def _row(query: QueryTokens, attributes: Sequence[AttributeTokens]) -> Row:
-    start = len(query.ids)
-    ids, blocks, positions, ends = list(query.ids), [0] * start, list(range(start)), []
-    for block, attribute in enumerate(attributes, start=1):
-        ids += attribute
-        blocks += [block] * len(attribute)
-        positions += range(start, start + len(attribute))
-        ends.append(len(ids) - 1)
-    input_ids, block_ids, position_ids, last = (
-        np.array(column, dtype=np.int64) for column in (ids, blocks, positions, ends)
-    )
-    return Row(input_ids, block_ids, position_ids, last, start)
+    start, ids = len(query.ids), [*query.ids, *chain.from_iterable(attributes)]
+    lengths = [len(attribute) for attribute in attributes]
+    ends = np.cumsum([start, *lengths])
+    position_ids = np.arange(len(ids))
+    position_ids[start:] -= np.repeat(ends[:-1] - start, lengths)
+    block_ids = np.repeat(np.arange(len(ends)), [start, *lengths])
+    return Row(np.array(ids, dtype=np.int64), block_ids, position_ids, ends[1:] - 1, start)
 
 
 def collate(rows: Sequence[Row]) -> Feed:

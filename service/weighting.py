@@ -279,11 +279,10 @@ class Weigher:
         entropy = scoring.entropy(weights)
         self._telemetry.entropy.observe(entropy)
         shares = weights.tolist()
-        ordered = tuple(
-            WeightedAttribute(i, weighing.attributes[i], shares[i], scores[i].logit, _values(weighing, scores[i]))
-            for i in scoring.order(weights)
-        )
-        return Weighting(ordered, entropy, len(scores) - weighing.misses, weighing.misses, weighing.degraded)
+        names, order = weighing.attributes, scoring.order(weights)
+        values = [_values(weighing, score) if score.spans else () for score in scores]
+        ordered = [WeightedAttribute(i, names[i], shares[i], scores[i].logit, values[i]) for i in order]
+        return Weighting(tuple(ordered), entropy, len(scores) - weighing.misses, weighing.misses, weighing.degraded)
 
     def _read_query(self, text: str) -> tuple[QueryTokens, bytes]:
         tokens = self._tokenizer.query(text)
@@ -296,8 +295,6 @@ class Weigher:
 
 def _values(weighing: Weighing, score: PairScore) -> tuple[Value, ...]:
     """The words that state a value, as they stand in this request's own text."""
-    if not score.spans:
-        return ()
     query, words = weighing.query, weighing.tokens.words
     known = [span for span in score.spans if span.last < len(words)]
     places = [(words[span.first][0], words[span.last][1], span.confidence) for span in known]

@@ -43,16 +43,15 @@ class MemoryCache:
             known = self._queries[query] = {}
             self._bytes += QUERY_BYTES
         self._queries.move_to_end(query)
-        for attribute, score in scores.items():
-            if attribute not in known:
-                known[attribute] = score
-                self._pairs += 1
-                self._bytes += _bytes(score)
+        new = {attribute: score for attribute, score in scores.items() if attribute not in known}
+        known |= new
+        self._pairs += len(new)
+        self._bytes += _bytes(new)
         while self._queries and (self._pairs > self._pair_limit or self._bytes > self._byte_limit):
             _, oldest = self._queries.popitem(last=False)
             self._pairs -= len(oldest)
-            self._bytes -= QUERY_BYTES + sum(map(_bytes, oldest.values()))
+            self._bytes -= QUERY_BYTES + _bytes(oldest)
 
 
-def _bytes(score: PairScore) -> int:
-    return PAIR_BYTES + SPAN_BYTES * len(score.spans)
+def _bytes(scores: Mapping[bytes, PairScore]) -> int:
+    return PAIR_BYTES * len(scores) + SPAN_BYTES * sum([len(score.spans) for score in scores.values()])
