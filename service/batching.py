@@ -141,14 +141,17 @@ class Batcher:
         """
         entries = self._enqueue(rows, deadline)
         try:
-            scores = await asyncio.gather(*(entry.scores for entry in entries))
+            if len(entries) == 1:
+                scores = [await entries[0].scores]
+            else:
+                scores = await asyncio.gather(*(entry.scores for entry in entries))
         finally:
             for entry in entries:
                 entry.scores.cancel()
         for entry in entries:
             self._telemetry.span("queue", entry.since, entry.taken)
             self._telemetry.span("model", entry.taken, entry.done)
-        return list(scores)
+        return scores
 
     def _enqueue(self, rows: Sequence[Row], deadline: float) -> list[_Entry]:
         now, loop, request = self._clock(), asyncio.get_running_loop(), request_id.get()

@@ -28,8 +28,8 @@ SPLIT_TOKENS = 16
 FALLBACK_SHARE = 0.9
 """A caller who takes a fallback gets it when so much of its time has passed: later would be too late for it, too."""
 Degraded = Literal["", "overloaded", "deadline_exceeded", "model_failed"]
-TEXTS_KEPT = 8192
-"""Texts whose tokens are kept, of queries and of attributes."""
+TEXTS_KEPT, LISTS_KEPT = 8192, 256
+"""Texts whose tokens are kept, of queries and of attributes, and lists of attributes: callers send the same again."""
 
 
 class Cache(Protocol):
@@ -120,9 +120,12 @@ class Weighting:
     degraded: Degraded
 
 
-class _Name(NamedTuple):
-    tokens: AttributeTokens
-    key: bytes
+class _Candidates(NamedTuple):
+    """A list of attributes, as it comes with request after request."""
+
+    keys: tuple[bytes, ...]
+    tokens: dict[bytes, AttributeTokens]
+    """By key: two attributes that the model cannot tell apart have one."""
 
 
 @dataclass(slots=True)
@@ -133,7 +136,7 @@ class Weighing:
     attributes: Sequence[str]
     tokens: QueryTokens
     key: bytes
-    names: list[_Name]
+    candidates: _Candidates
     scores: dict[bytes, PairScore]
     misses: int = 0
     degraded: Degraded = ""
@@ -163,6 +166,7 @@ class Weigher:
         self._temperature, self._value_threshold = temperature, value_threshold
         self._query = lru_cache(TEXTS_KEPT)(self._read_query)
         self._attribute = lru_cache(TEXTS_KEPT)(self._read_attribute)
+        self._candidates = lru_cache(LISTS_KEPT)(self._read_candidates)
 
     async def weigh(
         self,
@@ -190,18 +194,15 @@ class Weigher:
         tokens, key = self._query(query)
         if not tokens.words:
             raise BadInput("the query holds nothing that can be read", "query")
-        names = [self._attribute(attribute) for attribute in attributes]
-        for index, name in enumerate(names):
-            if len(name.tokens) == 1:
-                raise BadInput("the attribute holds nothing that can be read", f"attributes.{index}")
+        candidates = self._candidates(tuple(attributes))
         tokenised = time.monotonic()
         self._telemetry.observe("tokenise", begun, tokenised)
-        known = self._cache.near(key, [name.key for name in names])
-        weighing = Weighing(query, attributes, tokens, key, names, known)
-        if len(known) < len(names):
-            weighing.misses = sum(name.key not in known for name in names)
-            weighing.unknown = list(dict.fromkeys(name.key for name in names if name.key not in known))
-        if not weighing.unknown:
+        known = self._cache.near(key, candidates.keys)
+        weighing = Weighing(query, attributes, tokens, key, candidates, known)
+        if len(known) < len(candidates.tokens):
+            weighing.misses = sum([key not in known for key in candidates.keys])
+            weighing.unknown = [key for key in candidates.tokens if key not in known]
+        else:
             self._telemetry.observe("cache", tokenised, time.monotonic())
         return weighing
 
@@ -212,7 +213,7 @@ class Weigher:
         self._telemetry.observe("cache", begun, time.monotonic())
         if found:
             weighing.scores |= found
-            weighing.misses -= sum(name.key in found for name in weighing.names)
+            weighing.misses -= sum([key in found for key in weighing.candidates.keys])
             weighing.unknown = [key for key in weighing.unknown if key not in found]
 
     async def complete(self, weighing: Weighing, *, deadline: float = math.inf, fallback: bool = False) -> None:
@@ -223,10 +224,9 @@ class Weigher:
         """
         now = time.monotonic()
         by = now + (deadline - now) * FALLBACK_SHARE if fallback else deadline
-        wanted = {name.key: name.tokens for name in weighing.names}
 
         def compute(attributes: Sequence[bytes]) -> Awaitable[dict[bytes, PairScore]]:
-            return self._score(weighing, {key: wanted[key] for key in attributes}, by)
+            return self._score(weighing, attributes, by)
 
         try:
             async with asyncio.timeout(None if math.isinf(by) else by - now):
@@ -237,7 +237,8 @@ class Weigher:
             self._fall_back(weighing, DeadlineExceeded("no answer within the request's time"), allowed=fallback)
         else:
             weighing.scores |= scores
-            self._telemetry.found["joined"].inc(joined)
+            if joined:
+                self._telemetry.found["joined"].inc(joined)
             self._telemetry.found["miss"].inc(len(scores) - joined)
 
     def _fall_back(
@@ -249,10 +250,8 @@ class Weigher:
         self._telemetry.degraded.labels(error.code).inc()
         weighing.scores |= {key: PairScore(self._prior.logit(key), ()) for key in weighing.unknown}
 
-    async def _score(
-        self, weighing: Weighing, wanted: Mapping[bytes, AttributeTokens], deadline: float
-    ) -> dict[bytes, PairScore]:
-        query, names = weighing.tokens, list(wanted.values())
+    async def _score(self, weighing: Weighing, attributes: Sequence[bytes], deadline: float) -> dict[bytes, PairScore]:
+        query, names = weighing.tokens, [weighing.candidates.tokens[key] for key in attributes]
         room = max(LEAST_ROOM, ROW_TOKENS - len(query.ids))
         rows = pack(query, names, row_tokens=len(query.ids) + min(room, self._share(names)))
         scores = [
@@ -260,7 +259,7 @@ class Weigher:
             for row in await self._scorer.score(rows, deadline=deadline)
             for pair in scoring.pair_scores(row, query.word_of, threshold=self._value_threshold)
         ]
-        new = dict(zip(wanted, scores, strict=True))
+        new = dict(zip(attributes, scores, strict=True))
         self._cache.put(weighing.key, new)
         return new
 
@@ -272,7 +271,7 @@ class Weigher:
 
     def answer(self, weighing: Weighing, temperature: float | None = None) -> Weighting:
         """Weights `softmax(z / T)` of all attributes, `T` being the bundle's unless `temperature` is given."""
-        scores = [weighing.scores[name.key] for name in weighing.names]
+        scores = [weighing.scores[key] for key in weighing.candidates.keys]
         weights = scoring.softmax(
             [score.logit for score in scores], self._temperature if temperature is None else temperature
         )
@@ -288,9 +287,16 @@ class Weigher:
         tokens = self._tokenizer.query(text)
         return tokens, query_key(tokens.ids)
 
-    def _read_attribute(self, text: str) -> _Name:
+    def _read_attribute(self, text: str) -> tuple[bytes, AttributeTokens]:
         tokens = self._tokenizer.attribute(text)
-        return _Name(tokens, attribute_key(tokens))
+        return attribute_key(tokens), tokens
+
+    def _read_candidates(self, attributes: tuple[str, ...]) -> _Candidates:
+        pairs = [self._attribute(attribute) for attribute in attributes]
+        for index, (_, tokens) in enumerate(pairs):
+            if len(tokens) == 1:
+                raise BadInput("the attribute holds nothing that can be read", f"attributes.{index}")
+        return _Candidates(tuple(key for key, _ in pairs), dict(pairs))
 
 
 def _values(weighing: Weighing, score: PairScore) -> tuple[Value, ...]:

@@ -25,6 +25,7 @@ from service.settings import Settings
 from service.telemetry import Telemetry
 
 TIMEOUT_HEADER = "x-request-timeout-ms"
+WATCH_AFTER_S = 0.1
 TIMEOUT_PARAMETER: dict[str, Any] = {
     "name": "X-Request-Timeout-Ms",
     "in": "header",
@@ -97,21 +98,30 @@ def time_allowed(request: Request, settings: Settings) -> float:
 
 
 class WhileConnected:
-    """Work inside is cancelled when the caller hangs up, and raises ClientGone. The body has been read."""
+    """Work inside is cancelled when the caller hangs up, and raises ClientGone. The body has been read.
+
+    It is looked after from 0.1 s on: most work is done by then, and a task for each would cost it dearly.
+    """
 
     def __init__(self, request: Request) -> None:
         self._request = request
         self._gone = False
+        self._watcher: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         self._work = asyncio.current_task()
-        self._watcher = asyncio.create_task(self._watch(), name="connected")
+        self._begin = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._begin_to_watch)
         return self
+
+    def _begin_to_watch(self) -> None:
+        self._watcher = asyncio.create_task(self._watch(), name="connected")
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._watcher.cancel()
+        self._begin.cancel()
+        if self._watcher:
+            self._watcher.cancel()
         if self._gone and kind is asyncio.CancelledError and self._work and not self._work.uncancel():
             raise ClientGone("the caller has hung up") from error
 

@@ -38,7 +38,8 @@ class PairCache:
     def near(self, query: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
         """The scores that are known in process, by attribute; it costs no waiting."""
         known = self._memory.get(query, attributes)
-        self._found["memory"].inc(len(known))
+        if known:
+            self._found["memory"].inc(len(known))
         return known
 
     async def far(self, query: bytes, attributes: Sequence[bytes], *, within: float) -> dict[bytes, PairScore]:
