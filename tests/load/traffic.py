@@ -29,7 +29,7 @@ SCRIPTS = (
 )
 CATALOGUE = 1000
 REMEMBERED = 2000
-FRESH = 0.1
+FRESH = 0.08
 
 
 def body(query: str, attributes: tuple[str, ...] = ATTRIBUTES) -> bytes:
@@ -72,7 +72,7 @@ def steady(seed: int) -> Iterator[bytes]:
 
 
 def mixed(seed: int) -> Iterator[bytes]:
-    """1 to 40 words of one script or of several, 1 to 60 attributes; nine in ten repeat one of the last 2,000."""
+    """1 to 40 words of one script or of several, 1 to 60 attributes; all but 8 in 100 repeat one of the last 2,000."""
     draw, number, remembered = random.Random(seed), 0, list[bytes]()
     names = attribute_names()
     while True:
