@@ -4,6 +4,7 @@ Knows: the environment, the command line, uvicorn. Does not know: what the appli
 """
 
 import difflib
+import gc
 import logging
 import os
 import signal
@@ -29,6 +30,7 @@ from service.telemetry import SHARED_FOLDER, JsonLines, over_workers
 
 PREFIX, FROM_FILE = "RANKER_", "_FILE"
 SHUTDOWN_S, WORKER_START_S, KEEP_ALIVE_S = 30, 60, 75
+GARBAGE_THRESHOLDS = 20_000, 20, 50
 SECRETS = [name for name, field in Settings.model_fields.items() if field.annotation == SecretStr | None]
 
 logger = logging.getLogger("service")
@@ -84,7 +86,11 @@ def _content(name: str) -> str:
 
 
 class PlainStart:
-    """Passes everything on, but of a start that failed by name only the sentence that says what is wrong."""
+    """Passes everything on, but of a start that failed by name only the sentence that says what is wrong.
+
+    When the start is done, what it made is no more looked at for garbage, and the rest less often: that took a fifth
+    of the event loop's time under load. What a bundle leaves behind is freed without it.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -97,6 +103,10 @@ class PlainStart:
                 kind, _, sentence = message["message"].strip().splitlines()[-1].partition(": ")
                 if kind.startswith("service.errors."):
                     message = {**message, "message": sentence}
+            elif message["type"] == "lifespan.startup.complete":
+                gc.collect()
+                gc.freeze()
+                gc.set_threshold(*GARBAGE_THRESHOLDS)
             await send(message)
 
         await self._app(scope, receive, plain if scope["type"] == "lifespan" else send)

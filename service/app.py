@@ -70,8 +70,7 @@ def create_app(
                 raise StartError(" ".join(str(error).split())) from error
             if reload_signal:
                 _on_signal(reload_signal, deployments)
-            current = deployments.current
-            logger.info("ready: bundle %s %s on %s", current.bundle.name, current.bundle.version, current.model.device)
+            logger.info("ready: bundle %s %s on %s", *deployments.identity)
             yield {"settings": settings, "telemetry": telemetry, "deployments": deployments}
 
     app = FastAPI(

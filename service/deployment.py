@@ -109,6 +109,11 @@ class Deployments:
     ) -> None:
         await asyncio.gather(self.current.close(), *self._retired, return_exceptions=True)
 
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """Name and version of the bundle in service, and the device it is on."""
+        return self.current.bundle.name, self.current.bundle.version, self.current.model.device
+
     async def swap(self, folder: Path | None = None) -> Deployment:
         """Load, check and warm the bundle of a folder (or of the same one again), then let it take over.
 

@@ -7,7 +7,7 @@ Does not know: the model, logits, caching, requests.
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
@@ -68,9 +68,9 @@ class Tokenizer:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._max_query = max_query_tokens - 2
-        self._max_attribute = max_attribute_tokens - 1
         self._cls, self._sep = self._special(path, "[CLS]"), self._special(path, "[SEP]")
-        self.attribute = lru_cache(maxsize=8_192)(self._attribute)
+        read = partial(_attribute_tokens, self._tokenizer, max_attribute_tokens - 1, self._sep)
+        self.attribute = lru_cache(maxsize=8_192)(read)
 
     def _special(self, path: Path, token: str) -> int:
         number = self._tokenizer.token_to_id(token)
@@ -93,9 +93,10 @@ class Tokenizer:
             word_of.append(len(words) - 1)
         return QueryTokens((self._cls, *ids, self._sep), tuple(words), tuple(word_of))
 
-    def _attribute(self, name: str) -> AttributeTokens:
-        ids = self._tokenizer.encode(name, add_special_tokens=False).ids
-        return (*ids[: self._max_attribute], self._sep)
+
+def _attribute_tokens(tokenizer: tokenizers.Tokenizer, most: int, sep: int, name: str) -> AttributeTokens:
+    ids = tokenizer.encode(name, add_special_tokens=False).ids
+    return (*ids[:most], sep)
 
 
 def query_key(ids: Sequence[int]) -> bytes:

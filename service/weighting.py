@@ -9,9 +9,9 @@ Knows: the order of these steps, what to do when the model cannot answer. Does n
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal, NamedTuple, Protocol, cast
 
 from service import scoring
@@ -161,12 +161,13 @@ class Weigher:
         temperature: float,
         value_threshold: float,
     ) -> None:
-        self._tokenizer, self._scorer, self._cache, self._shared = tokenizer, scorer, cache, shared
+        self._scorer, self._cache, self._shared = scorer, cache, shared
         self._prior, self._telemetry = prior, telemetry
         self._temperature, self._value_threshold = temperature, value_threshold
-        self._query = lru_cache(TEXTS_KEPT)(self._read_query)
-        self._attribute = lru_cache(TEXTS_KEPT)(self._read_attribute)
-        self._candidates = lru_cache(LISTS_KEPT)(self._read_candidates)
+        # Not of methods: what is kept would keep the weigher, and with it a bundle that has been replaced.
+        self._query = lru_cache(TEXTS_KEPT)(partial(_read_query, tokenizer))
+        attribute = lru_cache(TEXTS_KEPT)(partial(_read_attribute, tokenizer))
+        self._candidates = lru_cache(LISTS_KEPT)(partial(_read_candidates, attribute))
 
     async def weigh(
         self,
@@ -283,20 +284,25 @@ class Weigher:
         ordered = [WeightedAttribute(i, names[i], shares[i], scores[i].logit, values[i]) for i in order]
         return Weighting(tuple(ordered), entropy, len(scores) - weighing.misses, weighing.misses, weighing.degraded)
 
-    def _read_query(self, text: str) -> tuple[QueryTokens, bytes]:
-        tokens = self._tokenizer.query(text)
-        return tokens, query_key(tokens.ids)
 
-    def _read_attribute(self, text: str) -> tuple[bytes, AttributeTokens]:
-        tokens = self._tokenizer.attribute(text)
-        return attribute_key(tokens), tokens
+def _read_query(tokenizer: Tokenizer, text: str) -> tuple[QueryTokens, bytes]:
+    tokens = tokenizer.query(text)
+    return tokens, query_key(tokens.ids)
 
-    def _read_candidates(self, attributes: tuple[str, ...]) -> _Candidates:
-        pairs = [self._attribute(attribute) for attribute in attributes]
-        for index, (_, tokens) in enumerate(pairs):
-            if len(tokens) == 1:
-                raise BadInput("the attribute holds nothing that can be read", f"attributes.{index}")
-        return _Candidates(tuple(key for key, _ in pairs), dict(pairs))
+
+def _read_attribute(tokenizer: Tokenizer, text: str) -> tuple[bytes, AttributeTokens]:
+    tokens = tokenizer.attribute(text)
+    return attribute_key(tokens), tokens
+
+
+def _read_candidates(
+    attribute: Callable[[str], tuple[bytes, AttributeTokens]], attributes: tuple[str, ...]
+) -> _Candidates:
+    pairs = [attribute(text) for text in attributes]
+    for index, (_, tokens) in enumerate(pairs):
+        if len(tokens) == 1:
+            raise BadInput("the attribute holds nothing that can be read", f"attributes.{index}")
+    return _Candidates(tuple(key for key, _ in pairs), dict(pairs))
 
 
 def _values(weighing: Weighing, score: PairScore) -> tuple[Value, ...]:

@@ -1,20 +1,25 @@
 """Swapping bundles: no request fails, each is answered by one bundle, and a bad one changes nothing."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from pathlib import Path
 
 import pytest
-from fakes import FakeModel, FakeSecondLevel, run, until
+from fakes import FakeModel, FakeSecondLevel, link_bundle, run, until, wait_until
+from starlette.testclient import TestClient
 
+from service.app import create_app
 from service.batching import Batcher
-from service.bundle import Bundle
+from service.bundle import Bundle, default_folder
 from service.deployment import Deployment, Deployments, Parts
 from service.errors import BundleError, Overloaded, SwapRefused
 from service.inflight import InFlight
 from service.model import Model, probe_row
 from service.prior import Prior
 from service.scoring import RowScores
+from service.settings import Settings
 from service.telemetry import Telemetry
 from service.text import Row, Tokenizer
 from service.weighting import Weigher, Weighting
@@ -277,3 +282,18 @@ def test_a_check_of_readiness_is_not_failed_by_a_swap(deployments: Deployments, 
             await check
 
     run(work)
+
+
+def test_what_a_replaced_bundle_took_is_free_without_the_collector(tmp_path: Path) -> None:
+    link_bundle(default_folder(), tmp_path / "next", name="next")
+    with TestClient(create_app(Settings(device="cpu"))) as client:
+        deployments: Deployments = client.app_state["deployments"]
+        client.post("/v1/weights", json={"query": "red rug", "attributes": ["color"]})
+        parts = [weakref.ref(part) for part in (deployments.current, deployments.current.weigher)]
+        gc.disable()
+        try:
+            assert client.portal
+            client.portal.call(deployments.swap, tmp_path / "next")
+            wait_until(lambda: not any(part() for part in parts))
+        finally:
+            gc.enable()
