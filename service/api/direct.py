@@ -18,7 +18,6 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
-from starlette.requests import ClientDisconnect
 
 from service.errors import BadInput, ClientGone, DeadlineExceeded, RankerError
 from service.settings import Settings
@@ -78,13 +77,18 @@ def counted(telemetry: Telemetry) -> Iterator[None]:
 
 async def whole_body(request: Request, deadline: float) -> bytes:
     """The body. Raises DeadlineExceeded, and ClientGone where the caller hangs up in the middle of it."""
+    parts: list[bytes] = []
     try:
         async with asyncio.timeout(deadline - time.monotonic()):
-            return await request.body()
+            while True:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone("the caller has hung up")
+                parts.append(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return b"".join(parts)
     except TimeoutError as error:
         raise DeadlineExceeded("the body did not come within the request's time") from error
-    except ClientDisconnect as error:
-        raise ClientGone("the caller has hung up") from error
 
 
 def time_allowed(request: Request, settings: Settings) -> float:

@@ -7,7 +7,6 @@ import os
 import re
 import time
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -33,8 +32,8 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         begun, status = time.monotonic(), 500
-        headers = Headers(scope=scope)
-        given = headers.get(REQUEST_ID, "")
+        headers = dict(scope["headers"])
+        given = headers.get(REQUEST_ID.encode(), b"").decode("latin-1")
         identity = given if _USABLE_ID.fullmatch(given) else os.urandom(16).hex()
         request_id.set(identity)
         scope.setdefault("state", {})["begun"] = begun
@@ -47,7 +46,7 @@ class RequestContext:
                 message["headers"] = [*message.get("headers", ()), told]
             await send(message)
 
-        announced = headers.get("content-length", "")
+        announced = headers.get(b"content-length", b"").decode("latin-1")
         bounded = self._bounded(receive, int(announced[:18]) if _LENGTH.fullmatch(announced) else 0)
         try:
             await self._app(scope, bounded, send_with_id)
