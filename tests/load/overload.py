@@ -33,9 +33,16 @@ def overload(bench: Bench) -> Outcome:
             at_least("goodput at twice saturation / peak", 0.90, goodput),
             at_most("99th percentile of refusals, ms", 10, [t["refused_ms"] and t["refused_ms"]["p99"] for t in twice]),
             never("200s after their deadline", late),
+            at_most(
+                "share that learned too late that there is no answer (504)", 0.05, [_share(t, "504") for t in twice]
+            ),
             never("unsent, unanswered, or neither 200, 503 nor 504", broken),
         ],
     )
+
+
+def _share(rate: dict[str, Any], status: str) -> float:
+    return round(rate["statuses"].get(status, 0) / max(1, sum(rate["statuses"].values())), 4)
 
 
 def _sweep(bench: Bench) -> dict[str, Any]:

@@ -95,6 +95,7 @@ def infinity(logs: Path, venv: Path, model: Path) -> AbstractContextManager[Serv
     command = [
         *(str(venv / "bin/infinity_emb"), "v2", "--model-id", str(model), "--served-model-name", "peer"),
         *("--engine", "torch", "--device", "cpu", "--no-bettertransformer", "--host", "127.0.0.1", "--port", str(port)),
+        *("--log-level", "warning"),
     ]
     return started("infinity", command, port=port, ready="/health", logs=logs, seconds=120, more=QUIET)
 
