@@ -19,7 +19,7 @@ from model_export.stage import StageFailed
 from service.errors import RankerError
 
 SHIPPED = Path(__file__).parent / "configs" / "default.toml"
-NAMES = ("sources", "examples", "train", "export", "quantise", "verify", "prior", "report", "package")
+NAMES = ("sources", "examples", "train", "export", "quantise", "verify", "prior", "package", "report")
 TEXT_OPTIONS = ("base", "max_query_tokens", "max_attribute_tokens")
 
 

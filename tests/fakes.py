@@ -163,7 +163,11 @@ class RedisServer:
             "no",
         ]
         self._process = Popen(command, cwd=self._folder, stdout=DEVNULL, stderr=DEVNULL)
-        wait_until(self._answers)
+        try:
+            wait_until(self._answers)
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         if self._process:

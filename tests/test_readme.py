@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from model_export.__main__ import NAMES
 from model_export.records import parse
 from service.settings import Settings
 
@@ -64,8 +65,13 @@ def test_the_record_shown_is_one() -> None:
     assert parse(json.loads(line)).values == (((0, 3),), ((4, 8),), ())
 
 
-def test_the_file_tree_names_every_module() -> None:
-    tree = README.partition("## Files")[2]
-    modules = [path for package in ("service", "model_export") for path in (ROOT / package).rglob("*.py")]
-    missing = [str(path.relative_to(ROOT)) for path in modules if path.name not in tree]
-    assert [name for name in missing if not name.endswith("__init__.py")] == []
+@pytest.mark.parametrize("package", ["service", "model_export"])
+def test_the_file_tree_names_every_module_at_its_place(package: str) -> None:
+    tree = README.partition("## Files")[2].partition(f"\n{package}/ ")[2]
+    told = re.findall(r"^  (\S+\.py) ", re.split(r"^\S", tree, flags=re.MULTILINE)[0], flags=re.MULTILINE)
+    files = (path.relative_to(ROOT / package) for path in (ROOT / package).rglob("*.py"))
+    assert sorted(told) == sorted(str(path) for path in files if path.name != "__init__.py")
+
+
+def test_the_stages_are_told_in_their_order() -> None:
+    assert " → ".join(NAMES) in README

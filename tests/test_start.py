@@ -21,7 +21,7 @@ from fakes import RedisServer, ended, link_bundle, wait_until
 from service.bundle import default_folder
 from service.settings import Settings
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+TAKEN = 'ranker_stage_seconds_count{stage="queue"}'
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -186,16 +186,23 @@ def test_cuda_that_is_not_there_stops_the_start_by_name() -> None:
     assert "CUDA" in ended_with.stderr
 
 
-def test_a_request_in_flight_at_sigterm_is_answered() -> None:
+def queued(port: int) -> float:
+    """How many rows the model has taken from the queue."""
+    lines = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=20).text.splitlines()
+    return next(float(line.split()[-1]) for line in lines if line.startswith(TAKEN))
+
+
+def test_a_request_that_the_model_is_at_work_on_at_sigterm_is_answered() -> None:
     port = free_port()
-    with ended(serving(port, request_timeout_ms="60000")) as process:
+    body = {"query": "rug", "attributes": [f"{i} " + "long " * 20 for i in range(256)]}
+    with ended(serving(port, request_timeout_ms="60000", threads="1")) as process, ThreadPoolExecutor(1) as caller:
         wait_until(lambda: answers(port), 60)
-        names = [f"{i} " + "long " * 10 for i in range(256)]
-        body = {"query": "rug", "attributes": names}
-        with httpx.stream("POST", f"http://127.0.0.1:{port}/v1/weights", json=body, timeout=60) as response:
-            process.send_signal(signal.SIGTERM)
-            response.read()
-            assert response.status_code == 200
+        before = queued(port)
+        response = caller.submit(httpx.post, f"http://127.0.0.1:{port}/v1/weights", json=body, timeout=60)
+        wait_until(lambda: queued(port) > before)
+        assert not response.done()
+        process.send_signal(signal.SIGTERM)
+        assert len(response.result(60).json()["weights"]) == 256
         assert process.wait(40) in (0, -signal.SIGTERM)
 
 
