@@ -9,10 +9,12 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
+from socket import socket
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -22,6 +24,7 @@ from pydantic_settings import BaseSettings, CliApp, SettingsConfigDict
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from service.app import create_app, metrics_served
 from service.errors import StartError
@@ -29,7 +32,7 @@ from service.settings import Settings
 from service.telemetry import SHARED_FOLDER, JsonLines, over_workers
 
 PREFIX, FROM_FILE = "RANKER_", "_FILE"
-SHUTDOWN_S, WORKER_START_S, KEEP_ALIVE_S = 30, 60, 75
+SHUTDOWN_S, WORKER_START_S, WORKER_PAUSE_S, KEEP_ALIVE_S = 30, 60, 1, 75
 GARBAGE_THRESHOLDS = 20_000, 20, 50
 SECRETS = [name for name, field in Settings.model_fields.items() if field.annotation == SecretStr | None]
 
@@ -117,8 +120,10 @@ def application(settings: Settings, shared: Path | None = None) -> ASGIApp:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
-    hangup = None if shared else getattr(signal, "SIGHUP", None)
-    return PlainStart(create_app(settings, shared=shared, reload_signal=hangup))
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup:
+        signal.signal(hangup, signal.SIG_IGN)  # one that comes too early, or to a worker, ends nothing
+    return PlainStart(create_app(settings, shared=shared, reload_signal=None if shared else hangup))
 
 
 def main() -> None:
@@ -144,13 +149,32 @@ def main() -> None:
 
 
 class Supervisor(Multiprocess):
-    """Notices at once when a worker ends before it serves: the end of the pipe is with the worker alone."""
+    """uvicorn's, but for three things: it stops while it replaces workers, too; it notices at once when a worker ends
+    before it serves; and once all have served, one that cannot start again takes none of the others with it.
+    """
 
-    def init_processes(self) -> None:
-        """Start the workers."""
-        super().init_processes()
-        for process in self.processes:
-            process.child_conn.close()
+    def __init__(self, config: uvicorn.Config, sockets: list[socket]) -> None:
+        super().__init__(config, sockets)
+        self._served, self._next_start = False, 0.0
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.should_exit.set())
+
+    def keep_subprocess_alive(self) -> None:
+        """Start another worker for each that has ended."""
+        for index, process in enumerate(self.processes):
+            process.child_conn.close()  # the end of the pipe is with the worker alone, so that it ends with it
+            if self.should_exit.is_set() or process.is_alive(timeout=self.config.timeout_worker_healthcheck):
+                continue
+            process.kill()
+            process.join()
+            if process.exitcode == STARTUP_FAILURE and not self._served:
+                self.should_exit.set()
+            elif time.monotonic() >= self._next_start:
+                self._next_start = time.monotonic() + WORKER_PAUSE_S
+                logger.error("worker %s has ended with %s: another begins", process.pid, process.exitcode)
+                self.processes[index] = Process(self.config, self.sockets)
+                self.processes[index].start()
+        self._served = self._served or all(process.is_ready(timeout=0.1) for process in self.processes)
 
 
 def _serve_many(settings: Settings, options: dict[str, Any]) -> None:

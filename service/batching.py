@@ -8,6 +8,7 @@ means, HTTP.
 """
 
 import asyncio
+import contextlib
 import logging
 import math
 import os
@@ -191,7 +192,8 @@ class Batcher:
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         """One thread: run batch after batch, for as long as the batcher is open."""
         if sys.platform == "linux":  # elsewhere a thread has no niceness of its own
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.nice(0) + NICER)
+            with contextlib.suppress(OSError):  # a sandbox may forbid it
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.nice(0) + NICER)
         while batch := self._next():
             scores: list[RowScores] | ModelFailed
             try:

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-SHAPES_KEPT = 64
+SHAPES_KEPT = 256
 DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 

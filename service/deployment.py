@@ -135,12 +135,15 @@ class Deployments:
             self._tell(replaced, 0)
             self._tell(replacement, 1)
             self._telemetry.swaps.labels("taken").inc()
-            if self._told:
-                self._told(folder)
             logger.info("bundle %s has taken over from %s", parts.bundle.version, replaced.bundle.version)
             retiring = asyncio.create_task(replaced.close(), name="retire")
             self._retired.add(retiring)
             retiring.add_done_callback(self._retired.discard)
+            try:
+                if self._told:
+                    self._told(folder)
+            except OSError as error:
+                logger.error("the other processes could not be told of bundle %s: %s", parts.bundle.version, error)
             return replacement
 
     def _tell(self, deployment: Deployment, value: int) -> None:

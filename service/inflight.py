@@ -47,7 +47,7 @@ class InFlight:
         for work in works:
             work.waiting += 1
         try:
-            await asyncio.wait([work.task for work in works])
+            await asyncio.wait([work.task for work in works], return_when=asyncio.FIRST_EXCEPTION)
         finally:
             for work in works:
                 work.waiting -= 1
@@ -55,7 +55,7 @@ class InFlight:
                     self._forget(work)
                     work.task.cancel()
         found: dict[bytes, PairScore] = {}
-        for work in works:
+        for work in sorted(works, key=lambda work: not (work.task.done() and work.task.exception())):
             found |= work.task.result()
         return {attribute: found[attribute] for attribute in attributes}, len(joined)
 

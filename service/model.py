@@ -28,8 +28,9 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 HEAVY = ("MatMul", "Gemm", "Attention", "LayerNorm", "Gelu", "Softmax")
 """Parts of the names of operators that a device which was asked for must take; the rest, on shapes, may stay behind."""
 LENGTH_BUCKET, POSITION_BUCKET = 32, 16
-"""On a GPU shapes are rounded up to multiples of these, rows to a power of two: so few shapes come up, all warm."""
-WARM_LENGTHS, WARM_ROWS = range(LENGTH_BUCKET, 257, LENGTH_BUCKET), (1, 2, 4, 8, 16, 32)
+"""On a GPU shapes are rounded up to multiples of these, rows to a power of two, so that few come up; those of short
+queries with up to 32 candidates are warm."""
+WARM_LENGTHS, WARM_ROWS, WARM_CANDIDATES = (32, 64, 96, 128), (1, 2, 4, 8, 16, 32), (16, 32)
 
 logger = logging.getLogger(__name__)
 
@@ -185,18 +186,21 @@ def _warm(model: Model) -> None:
     if model.bound:
         for rows in WARM_ROWS:
             for length in WARM_LENGTHS:
-                model.run([probe_row(length)] * rows)
+                for candidates in WARM_CANDIDATES:
+                    model.run([probe_row(length, candidates)] * rows)
 
 
-def probe_row(length: int = 5) -> Row:
-    """The smallest real row, a query of one token and one candidate; longer ones have a longer candidate."""
-    columns: Mapping[str, list[int]] = {
-        "input_ids": [0, 1, 0, *[1] * (length - 4), 0],
-        "block_ids": [0, 0, 0, *[1] * (length - 3)],
-        "position_ids": list(range(length)),
-        "ends": [length - 1],
+def probe_row(length: int = 5, candidates: int = 1) -> Row:
+    """The smallest real row, a query of one token and one candidate; or a longer one, with at most so many."""
+    blocks = np.sort(np.arange(length - 3) % min(candidates, (length - 3) // 2)) + 1
+    ends = np.flatnonzero(np.diff(blocks, append=0)) + 3
+    columns: Mapping[str, Iterable[int]] = {
+        "input_ids": [int(place not in {0, 2, *ends}) for place in range(length)],
+        "block_ids": [0, 0, 0, *blocks],
+        "position_ids": range(length),
+        "ends": ends,
     }
-    return Row(**{name: np.array(column, dtype=np.int64) for name, column in columns.items()}, query_length=3)
+    return Row(**{name: np.array([*column], dtype=np.int64) for name, column in columns.items()}, query_length=3)
 
 
 def _check_names(path: Path, kind: str, declared: set[str], needed: tuple[str, ...]) -> None:

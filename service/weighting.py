@@ -211,6 +211,7 @@ class Weigher:
         """Find in the cache what was not known in process; `deadline` as `time.monotonic` counts."""
         begun = time.monotonic()
         found = await self._cache.far(weighing.key, weighing.unknown, within=deadline - begun)
+        found |= self._cache.near(weighing.key, [key for key in weighing.unknown if key not in found])  # meanwhile
         self._telemetry.observe("cache", begun, time.monotonic())
         if found:
             weighing.scores |= found

@@ -103,9 +103,13 @@ async def weights_batch(body: BatchRequest, request: Request, deadline: float) -
             except (RankerError, ValidationError) as error:
                 return errors.answer(error)
 
+        tasks: list[asyncio.Task[WeightsAnswer | ErrorAnswer]] = []
         with counted(_state(request)["telemetry"]):
-            async with WhileConnected(request):
-                return {"results": await asyncio.gather(*map(result, body.requests))}
+            async with WhileConnected(request), asyncio.TaskGroup() as group:
+                for item in body.requests:  # one after another, so that others are heard between them
+                    tasks.append(group.create_task(result(item)))
+                    await asyncio.sleep(0)
+        return {"results": [task.result() for task in tasks]}
 
 
 def _below(root: Path, path: str) -> Path | None:
@@ -157,7 +161,8 @@ async def readyz(request: Request) -> HealthAnswer:
 
 async def metrics(request: Request) -> Response:
     """Metrics in Prometheus' text form."""
-    return Response(_state(request)["telemetry"].exposition(), media_type=CONTENT_TYPE_LATEST)
+    content = await asyncio.to_thread(_state(request)["telemetry"].exposition)
+    return Response(content, media_type=CONTENT_TYPE_LATEST)
 
 
 def add_routes(app: FastAPI, settings: Settings) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from service.scoring import PairScore
 
 QUERY_BYTES, PAIR_BYTES, SPAN_BYTES = 500, 130, 160
-"""What CPython takes for a query with its dict, a pair (its attribute's key is shared by all queries), a value span."""
+"""What CPython takes for a query with its dict, a pair without its attribute's key, a value span."""
 
 
 class MemoryCache:
@@ -54,4 +54,8 @@ class MemoryCache:
 
 
 def _bytes(scores: Mapping[bytes, PairScore]) -> int:
-    return PAIR_BYTES * len(scores) + SPAN_BYTES * sum([len(score.spans) for score in scores.values()])
+    return (
+        PAIR_BYTES * len(scores)
+        + sum(map(len, scores))
+        + SPAN_BYTES * sum([len(score.spans) for score in scores.values()])
+    )

@@ -35,7 +35,7 @@ READS_WAITING, WRITES_WAITING = 1024, 256
 FAILURES, PAUSE_S = 3, 1.0
 TTL_JITTER = 0.1
 WRITE_TIMEOUT_S = 1.0
-FAULTS = (RedisError, OSError, TimeoutError, ValueError, TypeError, AttributeError, IndexError)
+FAULTS = (RedisError, OSError, TimeoutError, ValueError, TypeError, AttributeError, LookupError, RuntimeError)
 """What a Redis that is away, slow, full or something else altogether makes the library raise."""
 
 _Item = TypeVar("_Item")
