@@ -28,8 +28,8 @@ SPLIT_TOKENS = 16
 FALLBACK_SHARE = 0.9
 """A caller who takes a fallback gets it when so much of its time has passed: later would be too late for it, too."""
 Degraded = Literal["", "overloaded", "deadline_exceeded", "model_failed"]
-TEXTS_KEPT, LISTS_KEPT = 8192, 256
-"""Texts whose tokens are kept, of queries and of attributes, and lists of attributes: callers send the same again."""
+QUERIES_KEPT, ATTRIBUTES_KEPT, LISTS_KEPT = 2048, 8192, 256
+"""Texts whose tokens are kept, and lists of attributes: callers send the same again."""
 
 
 class Cache(Protocol):
@@ -165,8 +165,8 @@ class Weigher:
         self._prior, self._telemetry = prior, telemetry
         self._temperature, self._value_threshold = temperature, value_threshold
         # Not of methods: what is kept would keep the weigher, and with it a bundle that has been replaced.
-        self._query = lru_cache(TEXTS_KEPT)(partial(_read_query, tokenizer))
-        attribute = lru_cache(TEXTS_KEPT)(partial(_read_attribute, tokenizer))
+        self._query = lru_cache(QUERIES_KEPT)(partial(_read_query, tokenizer))
+        attribute = lru_cache(ATTRIBUTES_KEPT)(partial(_read_attribute, tokenizer))
         self._candidates = lru_cache(LISTS_KEPT)(partial(_read_candidates, attribute))
 
     async def weigh(
