@@ -28,8 +28,9 @@ from service.errors import StartError
 
 logger = logging.getLogger(__name__)
 
-SOCKET_S = 1.0
-"""For a connection and for a write, which nobody waits for. A read has its own, shorter time."""
+CONNECT_S = 1.0
+"""For a connection, and for each node of a cluster. Commands of one server are timed by who gives them, as a whole:
+redis-py's own timeout would cost a task for what is sent and a timer for each reply."""
 REFRESH_PAUSE_S = 0.1
 """Between a fault of a cluster and asking it anew which node has which keys."""
 USUAL_PORTS = {"cluster": 6379, "sentinel": 26379}
@@ -139,7 +140,7 @@ def connect(url: str) -> Client:
     Raises StartError for a URL of no use; the error never holds a part of it, for that may be the password.
     """
     never = Retry(NoBackoff(), 0)
-    bounds: dict[str, Any] = {"socket_timeout": SOCKET_S, "socket_connect_timeout": SOCKET_S, "protocol": 2}
+    bounds: dict[str, Any] = {"socket_timeout": None, "socket_connect_timeout": CONNECT_S, "protocol": 2}
     try:
         scheme, _, kind = url.partition("://")[0].partition("+")
         if not kind:
@@ -148,14 +149,20 @@ def connect(url: str) -> Client:
             return OneServer(Redis.from_pool(pool))
         found, path, options = _spread(url, scheme, USUAL_PORTS[kind])
         if kind == "cluster":
-            bounds |= {"dynamic_startup_nodes": False, "reinitialize_steps": 0, "require_full_coverage": False}
+            bounds |= {
+                "socket_timeout": CONNECT_S,
+                "dynamic_startup_nodes": False,
+                "reinitialize_steps": 0,
+                "require_full_coverage": False,
+            }
             nodes = [ClusterNode(*address) for address in found]
             return ManyServers(RedisCluster(startup_nodes=nodes, retry=never, **bounds, **options))
         name, _, database = path.partition("/")
         if not name:
             raise ValueError("no name of a master")
+        asked = {"retry": never, "socket_timeout": CONNECT_S / 4}  # so that another is asked when one hangs
         secure = {name: value for name, value in options.items() if name.startswith("ssl")}
-        sentinel: Any = Sentinel(found, sentinel_kwargs=bounds | secure | {"retry": never})  # type: ignore[no-untyped-call]
+        sentinel: Any = Sentinel(found, sentinel_kwargs=bounds | secure | asked)  # type: ignore[no-untyped-call]
         master = sentinel.master_for(name, db=int(database or 0), retry=never, **bounds, **options)
         master.connection_pool.make_connection()
         return OneServer(master)
