@@ -10,12 +10,14 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Literal, NamedTuple, Protocol, cast
 
 from service import scoring
 from service.errors import BadInput, DeadlineExceeded, ModelFailed, Overloaded
+from service.inflight import Compute
 from service.scoring import PairScore, RowScores
 from service.telemetry import Telemetry
 from service.text import AttributeTokens, QueryTokens, Row, Tokenizer, attribute_key, pack, query_key
@@ -65,17 +67,9 @@ class Shared(Protocol):
     """What lets callers who want the same pair at once share one computation."""
 
     async def scores(
-        self, query: bytes, attributes: Sequence[bytes], compute: "Compute"
+        self, query: bytes, attributes: Sequence[bytes], compute: Compute
     ) -> tuple[dict[bytes, PairScore], int]:
         """The scores, and how many of them somebody was waiting for already."""
-        ...
-
-
-class Compute(Protocol):
-    """Scores what nobody has scored yet."""
-
-    def __call__(self, attributes: Sequence[bytes], /) -> Awaitable[dict[bytes, PairScore]]:
-        """The scores of these attributes."""
         ...
 
 
@@ -177,13 +171,20 @@ class Weigher:
         temperature: float | None = None,
         deadline: float = math.inf,
         fallback: bool = False,
+        while_scoring: AbstractAsyncContextManager[object] | None = None,
     ) -> Weighting:
-        """All steps that are needed; raises what they raise."""
+        """All steps that are needed, the model's inside `while_scoring`; what is known in process costs no waiting.
+
+        Raises what they raise, and DeadlineExceeded when they took too long.
+        """
         weighing = self.read(query, attributes)
         if weighing.unknown:
             await self.look_up(weighing, deadline=deadline)
         if weighing.unknown:
-            await self.complete(weighing, deadline=deadline, fallback=fallback)
+            async with while_scoring or nullcontext():
+                await self.complete(weighing, deadline=deadline, fallback=fallback)
+        if time.monotonic() > deadline:
+            raise DeadlineExceeded("the answer was ready too late for the request's time")
         return self.answer(weighing, temperature)
 
     def read(self, query: str, attributes: Sequence[str]) -> Weighing:

@@ -4,8 +4,6 @@ Knows: which use case answers which path. Does not know: how it is answered.
 """
 
 import asyncio
-import time
-from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
@@ -30,7 +28,7 @@ from service.api.schemas import (
     weights_answer,
 )
 from service.deployment import Deployment, Deployments
-from service.errors import DeadlineExceeded, RankerError, SwapRefused
+from service.errors import RankerError, SwapRefused
 from service.settings import Settings
 from service.telemetry import Telemetry
 
@@ -69,21 +67,20 @@ async def _weigh(
     deployment: Deployment,
     wanted: WeightsRequest,
     deadline: float,
-    while_waiting: AbstractAsyncContextManager[Any],
+    while_scoring: WhileConnected | None = None,
 ) -> WeightsAnswer:
-    """The answer to one request. What the process knows already costs no waiting."""
-    weigher = deployment.weigher
+    """The answer to one request."""
     with counted(_state(request)["telemetry"]):
-        weighing = weigher.read(wanted.query, wanted.attributes)
-        if weighing.unknown:
-            await weigher.look_up(weighing, deadline=deadline)
-        if weighing.unknown:
-            async with while_waiting:
-                await weigher.complete(weighing, deadline=deadline, fallback=wanted.fallback)
-        if time.monotonic() > deadline:
-            raise DeadlineExceeded("the answer was ready too late for the request's time")
+        weighting = await deployment.weigher.weigh(
+            wanted.query,
+            wanted.attributes,
+            temperature=wanted.temperature,
+            deadline=deadline,
+            fallback=wanted.fallback,
+            while_scoring=while_scoring,
+        )
     name: ModelName = {"name": deployment.bundle.name, "version": deployment.bundle.version}
-    return weights_answer(weigher.answer(weighing, wanted.temperature), wanted, name)
+    return weights_answer(weighting, wanted, name)
 
 
 async def weights(body: WeightsRequest, request: Request, deadline: float) -> WeightsAnswer:
@@ -99,7 +96,7 @@ async def weights_batch(body: BatchRequest, request: Request, deadline: float) -
         async def result(item: object) -> WeightsAnswer | ErrorAnswer:
             try:
                 wanted = WeightsRequest.model_validate(item)
-                return await _weigh(request, deployment, wanted, deadline, nullcontext())
+                return await _weigh(request, deployment, wanted, deadline)
             except (RankerError, ValidationError) as error:
                 return errors.answer(error)
 
