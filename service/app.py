@@ -152,8 +152,8 @@ async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack,
         return _build(folder, settings, telemetry, redis)
 
     folder = (shared and workers.chosen(shared)) or settings.bundle or default_folder()
-    tell = partial(workers.tell, shared) if shared else None
-    return await stack.enter_async_context(Deployments(build, folder, telemetry, tell=tell))
+    announce = partial(workers.tell, shared) if shared else None
+    return await stack.enter_async_context(Deployments(build, folder, telemetry, announce=announce))
 
 
 def _build(folder: Path, settings: Settings, telemetry: Telemetry, redis: RedisCache | None) -> Parts:

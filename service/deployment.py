@@ -81,8 +81,8 @@ class Deployment:
 class Deployments:
     """The bundle in service; an async context manager.
 
-    `build` makes one from a folder: it may block, and raises StartError. `tell` learns the folder of each that takes
-    over.
+    `build` makes one from a folder: it may block, and raises StartError. `announce` is called with the folder of each
+    that takes over.
     """
 
     def __init__(
@@ -91,9 +91,9 @@ class Deployments:
         folder: Path,
         telemetry: Telemetry,
         *,
-        tell: Callable[[Path], None] | None = None,
+        announce: Callable[[Path], None] | None = None,
     ) -> None:
-        self._build, self._folder, self._telemetry, self._told = build, folder, telemetry, tell
+        self._build, self._folder, self._telemetry, self._announce = build, folder, telemetry, announce
         self._swapping = asyncio.Lock()
         self._retired: set[asyncio.Task[None]] = set()
         self.current: Deployment
@@ -140,8 +140,8 @@ class Deployments:
             self._retired.add(retiring)
             retiring.add_done_callback(self._retired.discard)
             try:
-                if self._told:
-                    self._told(folder)
+                if self._announce:
+                    self._announce(folder)
             except OSError as error:
                 logger.error("the other processes could not be told of bundle %s: %s", parts.bundle.version, error)
             return replacement

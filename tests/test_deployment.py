@@ -250,7 +250,7 @@ def test_the_gauge_names_one_bundle_however_often_they_change(deployments: Deplo
 def test_what_took_over_is_told_once_and_what_did_not_is_not(builder: Builder, telemetry: Telemetry) -> None:
     async def work() -> None:
         told: list[Path] = []
-        async with Deployments(builder, Path("1"), telemetry, tell=told.append) as deployments:
+        async with Deployments(builder, Path("1"), telemetry, announce=told.append) as deployments:
             await deployments.swap(Path("1"))
             with pytest.raises(SwapRefused):
                 await deployments.swap(Path("bad"))

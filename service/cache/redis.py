@@ -138,10 +138,8 @@ class RedisCache:
     async def _write(self, writes: Sequence[_Write]) -> list[object]:
         commands: list[Command] = []
         for query, scores in writes:
-            key, fields = (
-                self._prefix + query,
-                [(attribute, pairs.encode(score)) for attribute, score in scores.items()],
-            )
+            key = self._prefix + query
+            fields = ((attribute, pairs.encode(score)) for attribute, score in scores.items())
             commands.append(("HSET", key, *chain.from_iterable(fields)))
             commands.append(("EXPIRE", key, round(self._ttl_s * (1 - random.uniform(0, TTL_JITTER))) or 1))
         return await self._redis.run(commands)
