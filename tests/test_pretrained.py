@@ -13,11 +13,6 @@ from model_export.stage import StageFailed
 TEXTS = ["color", "red wool rug for men and women", "羊毛"]
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_base(tmp_path_factory.mktemp("base"))
-
-
 def test_a_base_may_be_a_folder(base: Path) -> None:
     assert pretrained.base_folder(tiny_config(base)) == base
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import row, shop_records, tiny_config, tiny_graph, tiny_tokenizer, write_base
+from tiny import row, shop_records, tiny_config, tiny_graph, tiny_tokenizer
 
 from model_export import prior, records
 from model_export.config import Config
@@ -16,11 +16,6 @@ from model_export.records import Record
 from service.model import Model, open_graph
 
 RARE = Record("blue lamp", ("shape", "price"), (1.0, 0.0), (None, None))
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_base(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
-from tiny import shop_records, tiny_config, tiny_graph, tiny_tokenizer, write_base
+from tiny import shop_records, tiny_config, tiny_graph, tiny_tokenizer
 
 from model_export import quantise, records
 from model_export.config import Config
@@ -33,11 +33,6 @@ class Stage(NamedTuple):
     exported: Path
     out: Path
     outcome: dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_base(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,7 +15,7 @@ from typing import IO
 
 import httpx
 import pytest
-from fakes import RedisServer, ended, link_bundle, wait_until
+from fakes import RedisServer, ended, free_port, link_bundle, wait_until
 
 from service.bundle import default_folder
 from service.settings import Settings
@@ -33,13 +32,6 @@ def run(*flags: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Start the service where it cannot start, and wait for its end."""
     command = [sys.executable, "-m", "service", *flags]
     return subprocess.run(command, env=environment(**settings), capture_output=True, text=True, timeout=60, check=False)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 def serving(port: int, log: IO[str] | None = None, /, **settings: str) -> "subprocess.Popen[str]":

@@ -131,11 +131,6 @@ def test_the_rate_of_every_step_is_positive_and_at_most_whole(steps: int, warm_u
     assert all(0 < learning_rate(step, training) <= 1 for step in range(steps))
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_base(tmp_path_factory.mktemp("base"))
-
-
 def configured(base: Path, **training: Any) -> Config:
     """Nine steps on one thread in fp32, so that a run is a fact of its configuration."""
     options = {"steps": 9, "batch": 4, "threads": 1, "bf16": "off", "encoder_rate": 1e-3, "head_rate": 1e-2}

@@ -10,7 +10,7 @@ import onnx
 import pytest
 import torch
 from onnx import ModelProto, numpy_helper
-from tiny import shop_records, tiny_config, tiny_graph, tiny_ranker, tiny_tokenizer, write_base
+from tiny import shop_records, tiny_config, tiny_graph, tiny_ranker, tiny_tokenizer
 
 from model_export import records
 from model_export.config import Config
@@ -39,11 +39,6 @@ class Folders(NamedTuple):
     exported: Path
     quantised: Path
     verified: Path
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_base(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture

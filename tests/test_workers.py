@@ -17,9 +17,9 @@ from typing import Any
 
 import httpx
 import pytest
-from fakes import wait_until
+from fakes import free_port, wait_until
 from prometheus_client import generate_latest
-from test_start import answers, environment, free_port, run, weigh
+from test_start import answers, environment, run, weigh
 
 from service.bundle import MANIFEST, default_folder, version_of
 from service.telemetry import over_workers
