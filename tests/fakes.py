@@ -18,7 +18,7 @@ import numpy as np
 import redis
 
 from service.bundle import MANIFEST, version_of
-from service.scoring import PairScore, RowScores
+from service.scoring import RowScores
 from service.text import Row
 
 HOST = "127.0.0.1"
@@ -87,21 +87,21 @@ class FakeSecondLevel:
     """A cache level that remembers what it was asked and given, and that is far."""
 
     def __init__(self) -> None:
-        self.kept: dict[bytes, dict[bytes, PairScore]] = {}
+        self.kept: dict[bytes, dict[bytes, Any]] = {}
         self.asked: list[tuple[bytes, ...]] = []
 
-    async def get(self, query: bytes, attributes: Sequence[bytes], *, within: float) -> dict[bytes, PairScore]:  # noqa: ARG002
+    async def get(self, query: bytes, attributes: Sequence[bytes], *, within: float) -> dict[bytes, Any]:  # noqa: ARG002
         self.asked.append(tuple(attributes))
         known = self.kept.get(query, {})
         return {attribute: known[attribute] for attribute in attributes if attribute in known}
 
-    def near(self, query: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:  # noqa: ARG002
+    def near(self, query: bytes, attributes: Sequence[bytes]) -> dict[bytes, Any]:  # noqa: ARG002
         return {}
 
-    async def far(self, query: bytes, attributes: Sequence[bytes], *, within: float) -> dict[bytes, PairScore]:
+    async def far(self, query: bytes, attributes: Sequence[bytes], *, within: float) -> dict[bytes, Any]:
         return await self.get(query, attributes, within=within)
 
-    def put(self, query: bytes, scores: Mapping[bytes, PairScore]) -> None:
+    def put(self, query: bytes, scores: Mapping[bytes, Any]) -> None:
         self.kept.setdefault(query, {}).update(scores)
 
 

@@ -23,6 +23,7 @@ from service.telemetry import Telemetry
 SPANS = st.tuples(st.integers(0, 99), st.integers(100, 300), st.floats(0, 1, width=32)).map(lambda s: ValueSpan(*s))
 SCORES = st.builds(PairScore, st.floats(-100, 100, width=32), st.lists(SPANS, max_size=4).map(tuple))
 ONE = PairScore(1.5, (ValueSpan(0, 1, 0.5),))
+PAIR, OTHER = pairs.encode(ONE), pairs.encode(PairScore(-2.0, ()))
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:
@@ -56,22 +57,22 @@ def test_bytes_that_are_no_score_are_refused(content: bytes) -> None:
 
 def test_memory_gives_back_what_it_was_given() -> None:
     cache = MemoryCache(10, memory=1_000_000)
-    cache.put(b"q", {b"a": ONE})
-    assert cache.get(b"q", [b"a", b"b"]) == {b"a": ONE}
+    cache.put(b"q", {b"a": PAIR})
+    assert cache.get(b"q", [b"a", b"b"]) == {b"a": PAIR}
 
 
 def test_memory_holds_no_more_than_its_bound_and_drops_what_was_used_longest_ago() -> None:
     cache = MemoryCache(4, memory=1_000_000)
     for query in (b"1", b"2"):
-        cache.put(query, {b"a": ONE, b"b": ONE})
+        cache.put(query, {b"a": PAIR, b"b": PAIR})
     cache.get(b"1", [b"a"])
-    cache.put(b"3", {b"a": ONE})
-    assert (len(cache), cache.get(b"2", [b"a"]), cache.get(b"1", [b"a"])) == (3, {}, {b"a": ONE})
+    cache.put(b"3", {b"a": PAIR})
+    assert (len(cache), cache.get(b"2", [b"a"]), cache.get(b"1", [b"a"])) == (3, {}, {b"a": PAIR})
 
 
 def test_memory_of_no_pairs_keeps_none() -> None:
     cache = MemoryCache(0, memory=1_000_000)
-    cache.put(b"q", {b"a": ONE})
+    cache.put(b"q", {b"a": PAIR})
     cache.put(b"w", {})
     assert not cache._queries
     assert (len(cache), cache.get(b"q", [b"a"])) == (0, {})
@@ -81,7 +82,7 @@ def test_memory_of_no_pairs_keeps_none() -> None:
 def test_memory_counts_its_pairs_right(puts: list[tuple[int, set[int]]]) -> None:
     cache = MemoryCache(12, memory=1_000_000)
     for query, attributes in puts:
-        cache.put(bytes([query]), {bytes([a]): ONE for a in attributes})
+        cache.put(bytes([query]), {bytes([a]): PAIR for a in attributes})
     held = sum(len(cache.get(bytes([q]), [bytes([a]) for a in range(10)])) for q in range(6))
     assert len(cache) == held <= 12
 
@@ -90,24 +91,21 @@ def test_memory_counts_its_pairs_right(puts: list[tuple[int, set[int]]]) -> None
 def test_memory_counts_its_bytes_right(puts: list[tuple[int, set[int]]]) -> None:
     cache = MemoryCache(100, memory=5_000)
     for query, attributes in puts:
-        cache.put(bytes([query]), {bytes([a]): ONE for a in attributes})
+        cache.put(bytes([query]), {bytes([a]): PAIR for a in attributes})
     fresh = MemoryCache(100, memory=10**9)
-    for query, scores in cache._queries.items():
-        fresh.put(query, scores)
+    for query, kept in cache._queries.items():
+        fresh.put(query, kept)
     assert cache._bytes == fresh._bytes <= 5_000
 
 
-@pytest.mark.parametrize("spans", [0, 1])
-def test_memory_takes_about_the_bytes_it_says(spans: int) -> None:
+@pytest.mark.parametrize("values", [0, 1])
+def test_memory_takes_about_the_bytes_it_says(values: int) -> None:
     cache = MemoryCache(10**6, memory=10**9)
     names = [f"attribute {number}".encode() for number in range(20)]
     tracemalloc.start()
     for query in range(500):
-        scores = {
-            name: PairScore(query * 0.37, tuple(ValueSpan(i, i, 0.5 + query / 1e4) for i in range(spans)))
-            for name in names
-        }
-        cache.put(f"query {query:09}".encode(), scores)
+        spans = tuple(ValueSpan(i, i, 0.5 + query / 1e4) for i in range(values))
+        cache.put(f"query {query:09}".encode(), {name: pairs.encode(PairScore(query * 0.37, spans)) for name in names})
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert 0.7 < taken / cache._bytes < 1.3
@@ -116,7 +114,7 @@ def test_memory_takes_about_the_bytes_it_says(spans: int) -> None:
 def test_what_the_second_level_knows_is_in_process_from_then_on() -> None:
     async def work() -> None:
         second = FakeSecondLevel()
-        second.kept = {b"v1:q": {b"b": ONE}}
+        second.kept = {b"v1:q": {b"b": PAIR}}
         cache = PairCache(MemoryCache(10, memory=10_000), second, Telemetry(), version="v1")
         assert await cache.far(b"q", [b"b", b"c"], within=1) == {b"b": ONE}
         assert cache.near(b"q", [b"b", b"c"]) == {b"b": ONE}
@@ -151,9 +149,9 @@ def test_the_breaker_opens_after_failures_in_a_row_and_lets_one_try_through_a_pa
 def test_redis_gives_back_what_was_written(redis_server: RedisServer) -> None:
     async def work() -> None:
         async with redis_cache(redis_server.url) as cache:
-            cache.put(b"q", {b"a": ONE, b"b": PairScore(-2.0, ())})
+            cache.put(b"q", {b"a": PAIR, b"b": OTHER})
             await written(cache)
-            assert await cache.get(b"q", [b"a", b"x", b"b"]) == {b"a": ONE, b"b": PairScore(-2.0, ())}
+            assert await cache.get(b"q", [b"a", b"x", b"b"]) == {b"a": PAIR, b"b": OTHER}
 
     run(work)
 
@@ -162,10 +160,10 @@ def test_many_reads_at_once_all_find_what_is_there(redis_server: RedisServer) ->
     async def work() -> None:
         telemetry = Telemetry()
         async with redis_cache(redis_server.url, telemetry) as cache:
-            cache.put(b"q", {b"a": ONE})
+            cache.put(b"q", {b"a": PAIR})
             await written(cache)
             found = await asyncio.gather(*(cache.get(b"q", [b"a"]) for _ in range(64)))
-        assert found == [{b"a": ONE}] * 64
+        assert found == [{b"a": PAIR}] * 64
         assert telemetry.registry.get_sample_value("ranker_cache_faults_total", {"fault": "read"}) == 0
 
     run(work)
@@ -195,7 +193,7 @@ def test_a_redis_that_refuses_writes_alone_is_told(redis_server: RedisServer) ->
         redis_server.client.config_set("maxmemory", "1")
         async with redis_cache(redis_server.url, telemetry) as cache:
             for _ in range(3):
-                cache.put(b"q", {b"a": ONE})
+                cache.put(b"q", {b"a": PAIR})
                 await written(cache)
                 await cache.get(b"q", [b"a"])
         assert telemetry.registry.get_sample_value("ranker_cache_degraded") == 1
@@ -206,7 +204,7 @@ def test_a_redis_that_refuses_writes_alone_is_told(redis_server: RedisServer) ->
 def test_redis_entries_expire_within_their_life(redis_server: RedisServer) -> None:
     async def work() -> None:
         async with redis_cache(redis_server.url) as cache:
-            cache.put(b"q", {b"a": ONE})
+            cache.put(b"q", {b"a": PAIR})
             await written(cache)
         assert 50 <= redis_server.client.ttl(b"t:q") <= 60
 
@@ -215,13 +213,15 @@ def test_redis_entries_expire_within_their_life(redis_server: RedisServer) -> No
 
 def test_rubbish_in_redis_is_a_miss_and_counted(redis_server: RedisServer) -> None:
     async def work() -> None:
-        redis_server.client.hset("t:q", mapping={"a": b"rubbish!"})
-        redis_server.client.set("t:w", b"not a hash")
+        redis_server.client.hset("t:v1:q", mapping={"a": b"rubbish!", "b": PAIR})
+        redis_server.client.set("t:v1:w", b"not a hash")
         telemetry = Telemetry()
-        async with redis_cache(redis_server.url, telemetry) as cache:
-            assert await cache.get(b"q", [b"a"]) == {}
-            assert await cache.get(b"w", [b"a"]) == {}
-        assert telemetry.registry.get_sample_value("ranker_cache_faults_total", {"fault": "decode"}) == 1
+        async with redis_cache(redis_server.url, telemetry) as far:
+            cache = PairCache(MemoryCache(10, memory=10_000), far, telemetry, version="v1")
+            for _ in range(2):
+                assert (await cache.far(b"q", [b"a", b"b"], within=1) | cache.near(b"q", [b"a"])) == {b"b": ONE}
+            assert await cache.far(b"w", [b"a"], within=1) == {}
+        assert telemetry.registry.get_sample_value("ranker_cache_faults_total", {"fault": "decode"}) == 2
         assert telemetry.registry.get_sample_value("ranker_cache_faults_total", {"fault": "read"}) == 1
 
     run(work)
@@ -236,9 +236,9 @@ def test_a_redis_that_is_gone_is_a_miss_and_one_that_is_back_is_used_again(redis
                 assert await cache.get(b"q", [b"a"]) == {}
             assert telemetry.registry.get_sample_value("ranker_cache_degraded") == 1
             redis_server.start()
-            found: dict[bytes, PairScore] = {}
+            found: dict[bytes, bytes] = {}
             while not found:
-                cache.put(b"q", {b"a": ONE})
+                cache.put(b"q", {b"a": PAIR})
                 await asyncio.sleep(0.05)
                 found = await cache.get(b"q", [b"a"])
             assert telemetry.registry.get_sample_value("ranker_cache_degraded") == 0
@@ -269,7 +269,7 @@ def test_a_full_queue_of_writes_drops_and_counts() -> None:
         telemetry = Telemetry()
         cache = redis_cache("redis://127.0.0.1:1/0", telemetry)
         for _ in range(300):
-            cache.put(b"q", {b"a": ONE})
+            cache.put(b"q", {b"a": PAIR})
         assert telemetry.registry.get_sample_value("ranker_cache_faults_total", {"fault": "dropped"}) == 300 - 256
 
     run(work)

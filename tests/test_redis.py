@@ -14,11 +14,10 @@ from redis_topologies import SLOTS, FaultProxy, Mode, RedisCluster, RedisSentine
 from service.cache.connection import addresses, connect
 from service.cache.redis import RedisCache
 from service.errors import StartError
-from service.scoring import PairScore
 from service.telemetry import Telemetry
 
 QUERIES = [b"query %d" % number for number in range(30)]
-SCORES = {query: {b"a": PairScore(float(number), ())} for number, query in enumerate(QUERIES)}
+PAIRS = {query: {b"a": b"pair %d" % number} for number, query in enumerate(QUERIES)}
 TIMEOUT_S = 0.1
 BACK_S = 5.0
 """Within so many seconds a Redis that is well again is used again."""
@@ -39,7 +38,7 @@ def cache_on(url: str, telemetry: Telemetry | None = None, *, timeout: float = T
 async def read(cache: RedisCache) -> set[bytes]:
     """The queries whose score was found; each found is the right one."""
     found = await asyncio.gather(*(cache.get(query, [b"a"]) for query in QUERIES))
-    assert all(scores in ({}, SCORES[query]) for query, scores in zip(QUERIES, found, strict=True))
+    assert all(scores in ({}, PAIRS[query]) for query, scores in zip(QUERIES, found, strict=True))
     return {query for query, scores in zip(QUERIES, found, strict=True) if scores}
 
 
@@ -47,7 +46,7 @@ async def in_use(cache: RedisCache, seconds: float = BACK_S) -> None:
     """Write and read until all is found, as it must be within the time."""
     async with asyncio.timeout(seconds):
         while await read(cache) != set(QUERIES):
-            for query, scores in SCORES.items():
+            for query, scores in PAIRS.items():
                 cache.put(query, scores)
             await asyncio.sleep(0.05)
 
@@ -242,7 +241,7 @@ def test_a_wrong_password_is_a_miss_and_never_in_the_log(
         telemetry = Telemetry()
         async with cache_on(server.url.replace(right, wrong), telemetry, timeout=1.0) as cache:
             await longest_read_s(cache, 5)
-            cache.put(QUERIES[0], SCORES[QUERIES[0]])
+            cache.put(QUERIES[0], PAIRS[QUERIES[0]])
         assert degraded(telemetry) == 1
 
     caplog.set_level("DEBUG")

@@ -1,13 +1,16 @@
 """The pair cache of one bundle: in process first, then what all processes share.
 
+Every level keeps a pair as the same bytes.
+
 Knows: the order of the levels, what each hit counts as, the bundle whose pairs these are. Does not know: how a level
-keeps its pairs.
+keeps its bytes.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from service.cache.memory import MemoryCache
+from service.cache.pairs import decode, encode
 from service.scoring import PairScore
 from service.telemetry import Telemetry
 
@@ -15,12 +18,12 @@ from service.telemetry import Telemetry
 class SecondLevel(Protocol):
     """A slower cache behind the one in process; it never raises."""
 
-    async def get(self, key: bytes, attributes: Sequence[bytes], *, within: float) -> dict[bytes, PairScore]:
+    async def get(self, key: bytes, attributes: Sequence[bytes], *, within: float) -> dict[bytes, bytes]:
         """What it knows of these attributes under this key, or what it can say within so many seconds."""
         ...
 
-    def put(self, key: bytes, scores: Mapping[bytes, PairScore]) -> None:
-        """Keep these scores, soon."""
+    def put(self, key: bytes, pairs: Mapping[bytes, bytes]) -> None:
+        """Keep these pairs, soon."""
         ...
 
 
@@ -32,7 +35,8 @@ class PairCache:
     """
 
     def __init__(self, memory: MemoryCache, second: SecondLevel | None, telemetry: Telemetry, *, version: str) -> None:
-        self._memory, self._second, self._found = memory, second, telemetry.found
+        self._memory, self._second = memory, second
+        self._found, self._faults = telemetry.found, telemetry.cache_faults
         self._version = f"{version}:".encode()
 
     def near(self, query: bytes, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
@@ -40,19 +44,26 @@ class PairCache:
         known = self._memory.get(query, attributes)
         if known:
             self._found["memory"].inc(len(known))
-        return known
+        return {attribute: decode(pair) for attribute, pair in known.items()}
 
     async def far(self, query: bytes, attributes: Sequence[bytes], *, within: float) -> dict[bytes, PairScore]:
         """The scores that the second level knows and gives within so many seconds; they are in process from now on."""
         if not self._second:
             return {}
-        known = await self._second.get(self._version + query, attributes, within=within)
-        self._memory.put(query, known)
+        found = await self._second.get(self._version + query, attributes, within=within)
+        known: dict[bytes, PairScore] = {}
+        for attribute, pair in found.items():
+            try:
+                known[attribute] = decode(pair)
+            except ValueError:
+                self._faults.labels("decode").inc()
+        self._memory.put(query, {attribute: found[attribute] for attribute in known})
         self._found["redis"].inc(len(known))
         return known
 
     def put(self, query: bytes, scores: Mapping[bytes, PairScore]) -> None:
         """Keep new scores on every level."""
-        self._memory.put(query, scores)
+        pairs = {attribute: encode(score) for attribute, score in scores.items()}
+        self._memory.put(query, pairs)
         if self._second:
-            self._second.put(self._version + query, scores)
+            self._second.put(self._version + query, pairs)

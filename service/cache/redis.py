@@ -1,6 +1,6 @@
 """The second level: pairs kept in Redis, one hash a query, one field an attribute.
 
-    <prefix>:<bundle version>:<digest of the query's tokens>  →  {attribute's tokens: logit and value words}
+    <prefix>:<bundle version>:<digest of the query's tokens>  →  {attribute's tokens: the bytes of a pair}
 
 Redis is optional at every moment: whatever it does, a read comes back within the timeout and a write never waits.
 Reads that are asked for while one is under way go out together as the next, in one pipeline.
@@ -20,10 +20,8 @@ from typing import Self, TypeVar
 
 from redis.exceptions import RedisError
 
-from service.cache import pairs
 from service.cache.breaker import Breaker
 from service.cache.connection import Client, Command
-from service.scoring import PairScore
 from service.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
@@ -40,7 +38,7 @@ FAULTS = (RedisError, OSError, TimeoutError, ValueError, TypeError, AttributeErr
 
 _Item = TypeVar("_Item")
 _Read = tuple[bytes, Sequence[bytes], "asyncio.Future[object]"]
-_Write = tuple[bytes, dict[bytes, PairScore]]
+_Write = tuple[bytes, Mapping[bytes, bytes]]
 
 
 class RedisCache:
@@ -76,7 +74,7 @@ class RedisCache:
         except FAULTS as problem:
             logger.debug("closing the connections to Redis failed: %s", problem)
 
-    async def get(self, key: bytes, attributes: Sequence[bytes], *, within: float = math.inf) -> dict[bytes, PairScore]:
+    async def get(self, key: bytes, attributes: Sequence[bytes], *, within: float = math.inf) -> dict[bytes, bytes]:
         """What Redis knows of these attributes under this key; nothing when it is away, slow, or talks rubbish.
 
         It takes no longer than the read timeout, and than `within`, in seconds.
@@ -87,15 +85,15 @@ class RedisCache:
         try:
             self._reads.put_nowait((key, attributes, reply))
             async with asyncio.timeout(min(within, self._timeout)):
-                return self._decoded(attributes, await reply)
+                return self._found(attributes, await reply)
         except (TimeoutError, asyncio.QueueFull):
             self._telemetry.cache_faults.labels("read").inc()
             return {}
 
-    def put(self, key: bytes, scores: Mapping[bytes, PairScore]) -> None:
-        """Have these scores written soon; dropped and counted when too many writes wait."""
+    def put(self, key: bytes, pairs: Mapping[bytes, bytes]) -> None:
+        """Have these pairs written soon; dropped and counted when too many writes wait."""
         try:
-            self._writes.put_nowait((key, dict(scores)))
+            self._writes.put_nowait((key, pairs))
         except asyncio.QueueFull:
             self._telemetry.cache_faults.labels("dropped").inc()
 
@@ -137,25 +135,17 @@ class RedisCache:
 
     async def _write(self, writes: Sequence[_Write]) -> list[object]:
         commands: list[Command] = []
-        for query, scores in writes:
+        for query, pairs in writes:
             key = self._prefix + query
-            fields = ((attribute, pairs.encode(score)) for attribute, score in scores.items())
-            commands.append(("HSET", key, *chain.from_iterable(fields)))
+            commands.append(("HSET", key, *chain.from_iterable(pairs.items())))
             commands.append(("EXPIRE", key, round(self._ttl_s * (1 - random.uniform(0, TTL_JITTER))) or 1))
         return await self._redis.run(commands)
 
-    def _decoded(self, attributes: Sequence[bytes], reply: object) -> dict[bytes, PairScore]:
-        known: dict[bytes, PairScore] = {}
+    def _found(self, attributes: Sequence[bytes], reply: object) -> dict[bytes, bytes]:
         if not isinstance(reply, list) or len(reply) != len(attributes):
             self._telemetry.cache_faults.labels("read").inc()
-            return known
-        for attribute, content in zip(attributes, reply, strict=True):
-            if isinstance(content, bytes):
-                try:
-                    known[attribute] = pairs.decode(content)
-                except ValueError:
-                    self._telemetry.cache_faults.labels("decode").inc()
-        return known
+            return {}
+        return {a: content for a, content in zip(attributes, reply, strict=True) if isinstance(content, bytes)}
 
     def _told(self, what: str, error: Exception | None, replies: Sequence[object] = ()) -> None:
         """Tell the breaker how a pipeline went: it failed when a write in it was refused, or no read was answered."""
