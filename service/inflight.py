@@ -17,7 +17,7 @@ class _Work:
     def __init__(self, query: bytes, attributes: Sequence[bytes], scores: Awaitable[dict[bytes, PairScore]]) -> None:
         self.query, self.attributes = query, attributes
         self.waiting = 0
-        self.task = asyncio.ensure_future(scores)
+        self.scores = asyncio.ensure_future(scores)
 
 
 class InFlight:
@@ -47,28 +47,31 @@ class InFlight:
         for work in works:
             work.waiting += 1
         try:
-            await asyncio.wait([work.task for work in works], return_when=asyncio.FIRST_EXCEPTION)
+            if len(works) == 1:
+                await asyncio.shield(next(iter(works)).scores)
+            else:
+                await asyncio.wait([work.scores for work in works], return_when=asyncio.FIRST_EXCEPTION)
         finally:
             for work in works:
                 work.waiting -= 1
-                if not work.waiting and not work.task.done():
+                if not work.waiting and not work.scores.done():
                     self._forget(work)
-                    work.task.cancel()
+                    work.scores.cancel()
         found: dict[bytes, PairScore] = {}
-        for work in sorted(works, key=lambda work: not (work.task.done() and work.task.exception())):
-            found |= work.task.result()
+        for work in sorted(works, key=lambda work: not (work.scores.done() and work.scores.exception())):
+            found |= work.scores.result()
         return {attribute: found[attribute] for attribute in attributes}, len(joined)
 
     def _begin(self, query: bytes, attributes: Sequence[bytes], compute: Compute) -> _Work:
         work = _Work(query, attributes, compute(attributes))
         self._works.setdefault(query, {}).update(dict.fromkeys(attributes, work))
 
-        def done(task: asyncio.Future[dict[bytes, PairScore]]) -> None:
+        def done(scores: asyncio.Future[dict[bytes, PairScore]]) -> None:
             self._forget(work)
-            if not task.cancelled():
-                task.exception()  # it may be that nobody is left to ask
+            if not scores.cancelled():
+                scores.exception()  # it may be that nobody is left to ask
 
-        work.task.add_done_callback(done)
+        work.scores.add_done_callback(done)
         return work
 
     def _forget(self, work: _Work) -> None:

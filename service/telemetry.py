@@ -114,6 +114,11 @@ class Telemetry:
     def _gauge(self, name: str, text: str, *labels: str, mode: Any) -> Gauge:
         return Gauge(name, text, labels, multiprocess_mode=mode, registry=self.registry)
 
+    @property
+    def traced(self) -> bool:
+        """Whether spans go anywhere."""
+        return self._tracer is not None
+
     def observe(self, stage: str, begun: float, ended: float) -> None:
         """A stage of one request, or a batch of the model, took from `begun` to `ended` (`time.monotonic`)."""
         self._stages[stage].observe(ended - begun)

@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import Literal, NamedTuple, Protocol, cast
+from itertools import chain
+from typing import Literal, NamedTuple, Protocol, TypeVar, cast
 
 from service import scoring
 from service.errors import BadInput, DeadlineExceeded, ModelFailed, Overloaded
@@ -29,6 +30,8 @@ SPLIT_TOKENS = 16
 """Threads that have nothing to do share a request's candidates, if each gets at least so many tokens of them."""
 FALLBACK_SHARE = 0.9
 """A caller who takes a fallback gets it when so much of its time has passed: later would be too late for it, too."""
+_A = TypeVar("_A")
+_B = TypeVar("_B")
 Degraded = Literal["", "overloaded", "deadline_exceeded", "model_failed"]
 QUERIES_KEPT, ATTRIBUTES_KEPT, LISTS_KEPT = 2048, 8192, 256
 """Texts whose tokens are kept, and lists of attributes: callers send the same again."""
@@ -58,7 +61,7 @@ class Scorer(Protocol):
         """How many rows could begin at once."""
         ...
 
-    async def score(self, rows: Sequence[Row], *, deadline: float) -> list[RowScores]:
+    def score(self, rows: Sequence[Row], *, deadline: float) -> Awaitable[list[RowScores]]:
         """One score a row, in order; raises Overloaded, ModelFailed."""
         ...
 
@@ -253,18 +256,20 @@ class Weigher:
         self._telemetry.degraded.labels(error.code).inc()
         weighing.scores |= {key: PairScore(self._prior.logit(key), ()) for key in weighing.unknown}
 
-    async def _score(self, weighing: Weighing, attributes: Sequence[bytes], deadline: float) -> dict[bytes, PairScore]:
+    def _score(
+        self, weighing: Weighing, attributes: Sequence[bytes], deadline: float
+    ) -> asyncio.Future[dict[bytes, PairScore]]:
         query, names = weighing.tokens, [weighing.candidates.tokens[key] for key in attributes]
         room = max(LEAST_ROOM, ROW_TOKENS - len(query.ids))
         rows = pack(query, names, row_tokens=len(query.ids) + min(room, self._share(names)))
-        scores = [
-            pair
-            for row in await self._scorer.score(rows, deadline=deadline)
-            for pair in scoring.pair_scores(row, query.word_of, threshold=self._value_threshold)
-        ]
-        new = dict(zip(attributes, scores, strict=True))
-        self._cache.put(weighing.key, new)
-        return new
+
+        def read(scores: list[RowScores]) -> dict[bytes, PairScore]:
+            found = [scoring.pair_scores(row, query.word_of, threshold=self._value_threshold) for row in scores]
+            new = dict(zip(attributes, chain.from_iterable(found), strict=True))
+            self._cache.put(weighing.key, new)
+            return new
+
+        return _then(self._scorer.score(rows, deadline=deadline), read)
 
     def _share(self, names: Sequence[AttributeTokens]) -> int:
         """How many tokens of candidates a row takes, so that every thread that has nothing to do gets a row."""
@@ -285,6 +290,30 @@ class Weigher:
         values = [_values(weighing, score) if score.spans else () for score in scores]
         ordered = [WeightedAttribute(i, names[i], shares[i], scores[i].logit, values[i]) for i in order]
         return Weighting(tuple(ordered), entropy, len(scores) - weighing.misses, weighing.misses, weighing.degraded)
+
+
+def _then(first: Awaitable[_A], step: Callable[[_A], _B]) -> asyncio.Future[_B]:
+    """What a step makes of the first result; a task in its place would take the event loop several times as long."""
+    before = asyncio.ensure_future(first)
+    after: asyncio.Future[_B] = before.get_loop().create_future()
+
+    def go_on(_: object) -> None:
+        if after.done():
+            return
+        try:
+            after.set_result(step(before.result()))
+        except asyncio.CancelledError:
+            after.cancel()
+        except Exception as error:  # noqa: BLE001  # whatever it was, it is for whoever waits
+            after.set_exception(error)
+
+    def give_up(_: object) -> None:
+        if after.cancelled():
+            before.cancel()
+
+    before.add_done_callback(go_on)
+    after.add_done_callback(give_up)
+    return after
 
 
 def _read_query(tokenizer: Tokenizer, text: str) -> tuple[QueryTokens, bytes]:
