@@ -28,12 +28,13 @@ from uvicorn.supervisors.multiprocess import Process
 
 from service.app import create_app, metrics_served
 from service.errors import StartError
+from service.protocol import WholeAnswers
 from service.settings import Settings
 from service.telemetry import SHARED_FOLDER, JsonLines, over_workers
 
 PREFIX, FROM_FILE = "RANKER_", "_FILE"
 SHUTDOWN_S, WORKER_START_S, WORKER_PAUSE_S, KEEP_ALIVE_S = 30, 60, 1, 75
-GARBAGE_THRESHOLDS = 20_000, 20, 50
+GARBAGE_THRESHOLDS = 5_000, 20, 50
 SECRETS = [name for name, field in Settings.model_fields.items() if field.annotation == SecretStr | None]
 
 logger = logging.getLogger("service")
@@ -141,6 +142,7 @@ def main() -> None:
         "access_log": False,
         "timeout_keep_alive": KEEP_ALIVE_S,
         "timeout_graceful_shutdown": SHUTDOWN_S,
+        "http": WholeAnswers,
     }
     if settings.workers == 1:
         uvicorn.run(app, **options)

@@ -1,0 +1,72 @@
+"""Answers leave whole: one write for head and body, and nothing lost when a connection ends."""
+
+import asyncio
+import socket
+from typing import Any
+
+import uvicorn
+from fakes import run
+
+from service.protocol import WholeAnswers
+
+BODY = b"x" * 1000
+
+
+class Recorded(WholeAnswers):
+    """Notes what reaches the transport of each connection."""
+
+    written: list[bytes]
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        written, write = self.written, transport.write
+
+        class Noted:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(transport, name)
+
+            def write(self, data: bytes) -> None:
+                written.append(bytes(data))
+                write(data)
+
+        super().connection_made(Noted())  # type: ignore[arg-type]
+
+
+async def answers(_: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000")]})
+    await send({"type": "http.response.body", "body": BODY})
+
+
+async def talk(request: bytes) -> tuple[bytes, list[bytes]]:
+    """All that a server sends to a caller until it closes the connection, and the writes it came in."""
+    Recorded.written = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(answers, http=Recorded, lifespan="off", log_config=None))
+        serving = asyncio.create_task(server.serve([listening]))
+        reader, writer = await asyncio.open_connection(*listening.getsockname())
+        writer.write(request)
+        received = await reader.read()
+        writer.close()
+        server.should_exit = True
+        await serving
+    return received, Recorded.written
+
+
+def test_head_and_body_are_one_write() -> None:
+    async def work() -> None:
+        asked = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
+        received, written = await talk(asked * 2 + asked.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
+        assert received.count(b"HTTP/1.1 200 OK") == received.count(BODY) == 3
+        assert [answer.endswith(BODY) for answer in written] == [True] * len(written)
+        assert len(written) <= 3
+
+    run(work)
+
+
+def test_what_is_no_http_is_told_so_before_the_connection_ends() -> None:
+    async def work() -> None:
+        received, written = await talk(b"what is this\r\n\r\n")
+        assert received.startswith(b"HTTP/1.1 400 Bad Request")
+        assert len(written) == 1
+
+    run(work)
