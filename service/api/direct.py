@@ -126,6 +126,7 @@ class WhileConnected:
         self._begin.cancel()
         if self._watcher:
             self._watcher.cancel()
+            self._watcher = None  # it knows us: what knows each other waits for the garbage collector
         if self._gone and kind is asyncio.CancelledError and self._work and not self._work.uncancel():
             raise ClientGone("the caller has hung up") from error
 
