@@ -27,13 +27,19 @@ PADDING_BLOCK = -1
 class QueryTokens:
     """A tokenised query. `ids` begins with [CLS] and ends with [SEP].
 
-    `words` holds the (start, end) of each word in the text as it was given, in Unicode code points;
+    `starts` and `ends` say where each word stands in the text as it was given, in Unicode code points;
     `word_of` the index of the word that each token between [CLS] and [SEP] belongs to.
     """
 
     ids: tuple[int, ...]
-    words: tuple[tuple[int, int], ...]
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
     word_of: tuple[int, ...]
+
+    @property
+    def words(self) -> list[tuple[int, int]]:
+        """(start, end) of each word."""
+        return list(zip(self.starts, self.ends, strict=True))
 
 
 AttributeTokens = tuple[int, ...]
@@ -79,19 +85,21 @@ class Tokenizer:
         return number
 
     def query(self, text: str) -> QueryTokens:
-        """Tokenise a query; `words` is empty when nothing of the text survives normalisation."""
+        """Tokenise a query; it has no words when nothing of the text survives normalisation."""
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         ids, offsets = encoding.ids[: self._max_query], encoding.offsets
-        words: list[tuple[int, int]] = []
+        starts: list[int] = []
+        ends: list[int] = []
         word_of: list[int] = []
         previous: int | None = None
         for word, (start, end) in zip(encoding.word_ids[: self._max_query], offsets, strict=False):
             if word != previous:
-                words.append((start, end))
+                starts.append(start)
+                ends.append(end)
                 previous = word
-            words[-1] = (words[-1][0], end)
-            word_of.append(len(words) - 1)
-        return QueryTokens((self._cls, *ids, self._sep), tuple(words), tuple(word_of))
+            ends[-1] = end
+            word_of.append(len(starts) - 1)
+        return QueryTokens((self._cls, *ids, self._sep), tuple(starts), tuple(ends), tuple(word_of))
 
 
 def _attribute_tokens(tokenizer: tokenizers.Tokenizer, most: int, sep: int, name: str) -> AttributeTokens:

@@ -197,7 +197,7 @@ class Weigher:
         """
         begun = time.monotonic()
         tokens, key = self._query(query)
-        if not tokens.words:
+        if not tokens.starts:
             raise BadInput("the query holds nothing that can be read", "query")
         candidates = self._candidates(tuple(attributes))
         tokenised = time.monotonic()
@@ -338,7 +338,7 @@ def _read_candidates(
 
 def _values(weighing: Weighing, score: PairScore) -> tuple[Value, ...]:
     """The words that state a value, as they stand in this request's own text."""
-    query, words = weighing.query, weighing.tokens.words
-    known = [span for span in score.spans if span.last < len(words)]
-    places = [(words[span.first][0], words[span.last][1], span.confidence) for span in known]
+    query, tokens = weighing.query, weighing.tokens
+    known = [span for span in score.spans if span.last < len(tokens.ends)]
+    places = [(tokens.starts[span.first], tokens.ends[span.last], span.confidence) for span in known]
     return tuple(Value(query[start:end], start, end, confidence) for start, end, confidence in places)

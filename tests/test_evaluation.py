@@ -141,7 +141,7 @@ def test_the_top_weight_is_held_against_the_share_of_the_gain() -> None:
 
 
 def test_a_span_of_words_becomes_characters_of_the_query() -> None:
-    query = QueryTokens((2, 5, 6, 7, 3), ((0, 3), (4, 8), (9, 12)), (0, 1, 2))
+    query = QueryTokens((2, 5, 6, 7, 3), (0, 4, 9), (3, 8, 12), (0, 1, 2))
     record = Record("red wool rug", ("color",), (1.0,), (None,))
     found = evaluation.prediction(record, query, [PairScore(1.5, (ValueSpan(1, 2, 0.9), ValueSpan(0, 0, 0.6)))])
     assert found.values == (frozenset({(4, 12), (0, 3)}),)

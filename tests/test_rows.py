@@ -24,4 +24,4 @@ def test_a_record_is_one_row_however_many_candidates_it_has(tokenizer: Tokenizer
 
 def test_the_query_comes_with_its_words(tokenizer: Tokenizer) -> None:
     query, row = packed(tokenizer, Record("red rug", ("color",), (1.0,), (None,)))
-    assert (query.words, row.query_length) == (((0, 3), (4, 7)), 4)
+    assert (query.words, row.query_length) == ([(0, 3), (4, 7)], 4)
