@@ -46,13 +46,13 @@ async def written(cache: RedisCache) -> None:
 
 @given(score=SCORES)
 def test_a_score_survives_its_bytes(score: PairScore) -> None:
-    assert pairs.decode(pairs.encode(score)) == score
+    assert pairs.decode(pairs.encode(score)) == pairs.checked(pairs.encode(score)) == score
 
 
 @pytest.mark.parametrize("content", [b"", b"abc", b"hello world", b"\xff" * 12, b"\x00" * 5, b"\x00\x00\xc0\x7f"])
 def test_bytes_that_are_no_score_are_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match="pair"):
-        pairs.decode(content)
+        pairs.checked(content)
 
 
 def test_memory_gives_back_what_it_was_given() -> None:
@@ -283,4 +283,4 @@ def test_a_url_that_is_none_stops_the_start() -> None:
 
 def test_a_logit_that_is_not_a_number_is_never_read() -> None:
     with pytest.raises(ValueError, match="pair"):
-        pairs.decode(pairs.encode(PairScore(math.nan, ())))
+        pairs.checked(pairs.encode(PairScore(math.nan, ())))

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from service.cache.memory import MemoryCache
-from service.cache.pairs import decode, encode
+from service.cache.pairs import checked, decode, encode
 from service.scoring import PairScore
 from service.telemetry import Telemetry
 
@@ -54,7 +54,7 @@ class PairCache:
         known: dict[bytes, PairScore] = {}
         for attribute, pair in found.items():
             try:
-                known[attribute] = decode(pair)
+                known[attribute] = checked(pair)
             except ValueError:
                 self._faults.labels("decode").inc()
         self._memory.put(query, {attribute: found[attribute] for attribute in known})

@@ -21,15 +21,20 @@ def encode(score: PairScore) -> bytes:
 
 
 def decode(content: bytes) -> PairScore:
-    """The score that `encode` wrote. Raises ValueError for anything else."""
+    """The score that `encode` wrote. What comes from elsewhere wants `checked`."""
+    (logit,) = _LOGIT.unpack(content[: _LOGIT.size])
     if len(content) == _LOGIT.size:  # most state no value
-        (logit,) = _LOGIT.unpack(content)
-        if -MOST < logit < MOST:
-            return PairScore(logit, ())
+        return tuple.__new__(PairScore, (logit, ()))  # the class's own constructor takes as long as all the rest
+    return PairScore(logit, tuple(map(ValueSpan._make, _SPAN.iter_unpack(content[_LOGIT.size :]))))
+
+
+def checked(content: bytes) -> PairScore:
+    """The same, of bytes that anybody may have written. Raises ValueError when they are no pair of ours."""
     if len(content) < _LOGIT.size or (len(content) - _LOGIT.size) % _SPAN.size:
         raise ValueError(f"{len(content)} bytes are no pair")
-    (logit,) = _LOGIT.unpack_from(content)
-    spans = tuple(ValueSpan(*span) for span in _SPAN.iter_unpack(content[_LOGIT.size :]))
-    if not (-MOST < logit < MOST and all(span.first <= span.last and 0 <= span.confidence <= 1 for span in spans)):
-        raise ValueError("the bytes hold no pair of ours")
-    return PairScore(logit, spans)
+    score = decode(content)
+    if not -MOST < score.logit < MOST:
+        raise ValueError("the bytes of a pair hold a logit that is none of ours")
+    if not all(span.first <= span.last and 0 <= span.confidence <= 1 for span in score.spans):
+        raise ValueError("the bytes of a pair hold a value that is none of ours")
+    return score
