@@ -88,15 +88,19 @@ def reliability_points(
     for found in predictions:
         gains = np.asarray(found.record.gains)
         if found.record.ranks:
-            weights = scoring.softmax(found.logits, temperature)
+            weights = _weights(found.logits, temperature)
             points.append((weights.max(), gains[weights.argmax()] / gains.sum()))
     return np.array([c for c, _ in points]), np.array([o for _, o in points])
 
 
 def cross_entropy(logits: NDArray[np.float64], gains: Sequence[float], temperature: float) -> float:
     """Of the weights to the normalised gains, in nats."""
-    weights = np.maximum(scoring.softmax(logits, temperature), 1e-300)
+    weights = np.maximum(_weights(logits, temperature), 1e-300)
     return float(-(np.asarray(gains) / sum(gains)) @ np.log(weights))
+
+
+def _weights(logits: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    return np.array(scoring.softmax(logits.tolist(), temperature))
 
 
 def fit_temperature(predictions: Sequence[Prediction]) -> float:
@@ -147,7 +151,7 @@ def agreement(
     """
     divergences, same = [], []
     for mine, theirs in zip(ours, reference, strict=True):
-        p, q = scoring.softmax(theirs.logits, temperature), scoring.softmax(mine.logits, temperature)
+        p, q = _weights(theirs.logits, temperature), _weights(mine.logits, temperature)
         divergences.append(metrics.kl_divergence(p, q))
         top = np.sort(p)[::-1]
         if len(p) > 1 and top[0] - top[1] > lead:

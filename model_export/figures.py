@@ -106,7 +106,7 @@ def weights_by_type(part: Sequence[Prediction], *, temperature: float) -> dict[s
     """By attribute name: its weights in the records where its gain is positive, and in those where it is 0."""
     found: dict[str, tuple[list[float], list[float]]] = {}
     for prediction in part:
-        weights = scoring.softmax(prediction.logits, temperature)
+        weights = scoring.softmax(prediction.logits.tolist(), temperature)
         for name, gain, weight in zip(prediction.record.attributes, prediction.record.gains, weights, strict=True):
             found.setdefault(name, ([], []))[gain == 0].append(float(weight))
     return found

@@ -6,7 +6,7 @@ Knows: onnxruntime, providers, what the graph must declare. Does not know: text,
 import contextlib
 import io
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,13 +52,12 @@ class Model:
             logits, value_logits = self._run(rows)
         except Exception as error:  # onnxruntime's exceptions share no narrower root
             raise ModelFailed(f"the model failed on a batch of {len(rows)} rows") from error
-        scores = [
+        if not (np.isfinite(logits).all() and np.isfinite(value_logits).all()):
+            raise ModelFailed("the model gave a score that is not a finite number")
+        return [
             RowScores(logits[i, : len(row.ends)], value_logits[i, : len(row.ends), 1 : row.query_length - 1])
             for i, row in enumerate(rows)
         ]
-        if not all(np.isfinite(score.logits).all() and np.isfinite(score.value_logits).all() for score in scores):
-            raise ModelFailed("the model gave a score that is not a finite number")
-        return scores
 
     def _run(self, rows: list[Row]) -> list[NDArray[np.float32]]:
         if self.bound is None:
@@ -192,15 +191,11 @@ def _warm(model: Model) -> None:
 
 def probe_row(length: int = 5, candidates: int = 1) -> Row:
     """The smallest real row, a query of one token and one candidate; or a longer one, with at most so many."""
-    blocks = np.sort(np.arange(length - 3) % min(candidates, (length - 3) // 2)) + 1
-    ends = np.flatnonzero(np.diff(blocks, append=0)) + 3
-    columns: Mapping[str, Iterable[int]] = {
-        "input_ids": [int(place not in {0, 2, *ends}) for place in range(length)],
-        "block_ids": [0, 0, 0, *blocks],
-        "position_ids": range(length),
-        "ends": ends,
-    }
-    return Row(**{name: np.array([*column], dtype=np.int64) for name, column in columns.items()}, query_length=3)
+    room = length - 3
+    blocks = sorted(1 + place % min(candidates, room // 2) for place in range(room))
+    ends = [3 + place for place in range(room) if blocks[place : place + 2] != [blocks[place]] * 2]
+    input_ids = [int(place not in {0, 2, *ends}) for place in range(length)]
+    return Row(input_ids, [0, 0, 0, *blocks], range(length), ends, query_length=3)
 
 
 def _check_names(path: Path, kind: str, declared: set[str], needed: tuple[str, ...]) -> None:

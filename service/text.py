@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from hashlib import blake2b
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -47,15 +46,15 @@ AttributeTokens = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One sequence: the query, then some of its candidates, each ended by [SEP]. All arrays are int64.
+    """One sequence: the query, then some of its candidates, each ended by [SEP].
 
-    `input_ids`, `block_ids`, `position_ids`: (length,). `ends`: (candidates,), where each candidate's [SEP] stands.
+    `input_ids`, `block_ids` and `position_ids` have its length; `ends` says where each candidate's [SEP] stands.
     """
 
-    input_ids: NDArray[np.int64]
-    block_ids: NDArray[np.int64]
-    position_ids: NDArray[np.int64]
-    ends: NDArray[np.int64]
+    input_ids: Sequence[int]
+    block_ids: Sequence[int]
+    position_ids: Sequence[int]
+    ends: Sequence[int]
     query_length: int
 
 
@@ -136,13 +135,14 @@ def pack(query: QueryTokens, attributes: Sequence[AttributeTokens], *, row_token
 
 
 def _row(query: QueryTokens, attributes: Sequence[AttributeTokens]) -> Row:
-    start, ids = len(query.ids), [*query.ids, *chain.from_iterable(attributes)]
-    lengths = [len(attribute) for attribute in attributes]
-    ends = np.cumsum([start, *lengths])
-    position_ids = np.arange(len(ids))
-    position_ids[start:] -= np.repeat(ends[:-1] - start, lengths)
-    block_ids = np.repeat(np.arange(len(ends)), [start, *lengths])
-    return Row(np.array(ids, dtype=np.int64), block_ids, position_ids, ends[1:] - 1, start)
+    start = len(query.ids)
+    input_ids, block_ids, position_ids, ends = [*query.ids], [0] * start, [*range(start)], []
+    for block, attribute in enumerate(attributes, start=1):
+        input_ids += attribute
+        block_ids += [block] * len(attribute)
+        position_ids += range(start, start + len(attribute))
+        ends.append(len(input_ids) - 1)
+    return Row(input_ids, block_ids, position_ids, ends, start)
 
 
 def collate(rows: Sequence[Row]) -> Feed:

@@ -285,10 +285,9 @@ class Weigher:
         )
         entropy = scoring.entropy(weights)
         self._telemetry.entropy.observe(entropy)
-        shares = weights.tolist()
         names, order = weighing.attributes, scoring.order(weights)
         values = [_values(weighing, score) if score.spans else () for score in scores]
-        ordered = [WeightedAttribute(i, names[i], shares[i], scores[i].logit, values[i]) for i in order]
+        ordered = [WeightedAttribute(i, names[i], weights[i], scores[i].logit, values[i]) for i in order]
         return Weighting(tuple(ordered), entropy, len(scores) - weighing.misses, weighing.misses, weighing.degraded)
 
 

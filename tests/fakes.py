@@ -26,7 +26,8 @@ HOST = "127.0.0.1"
 
 def scores_of(row: Row) -> RowScores:
     """What the fake model says: logits are sums of the block's tokens, no values."""
-    sums = [float(row.input_ids[row.block_ids == block].sum()) for block in range(1, len(row.ends) + 1)]
+    blocks = np.array(row.block_ids)
+    sums = [float(np.array(row.input_ids)[blocks == block].sum()) for block in range(1, len(row.ends) + 1)]
     return RowScores(np.array(sums, np.float32), np.full((len(sums), row.query_length - 2), -9, np.float32))
 
 

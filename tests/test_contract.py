@@ -71,7 +71,7 @@ def test_removing_a_candidate_rescales_the_others(
     model: Model, tokenizer: Tokenizer, bundle: Bundle, query: str, attributes: list[str]
 ) -> None:
     all_logits, rest = (logits(model, tokenizer, query, names) for names in (attributes, attributes[1:]))
-    weights = scoring.softmax(list(all_logits.values()), bundle.temperature)
+    weights = np.array(scoring.softmax(list(all_logits.values()), bundle.temperature))
     fewer = scoring.softmax(list(rest.values()), bundle.temperature)
     assert abs(weights.sum() - 1) < 1e-6
     assert np.abs(weights[1:] / weights[1:].sum() - fewer).max() <= 2 * INT8_TOLERANCE / bundle.temperature

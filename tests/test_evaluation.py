@@ -37,7 +37,7 @@ def drawn(temperature: float, count: int = 40, seed: int = 3) -> list[Prediction
     """Predictions whose gains are what logits divided by this temperature give, with one candidate that has none."""
     generator = np.random.default_rng(seed)
     logits = [np.append(generator.normal(0, 2, size=5), -1e6) for _ in range(count)]
-    return [predicted(z.tolist(), scoring.softmax(z, temperature).tolist()) for z in logits]
+    return [predicted(z.tolist(), scoring.softmax(z.tolist(), temperature)) for z in logits]
 
 
 @settings(max_examples=10, deadline=None)

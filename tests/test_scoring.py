@@ -16,37 +16,38 @@ TEMPERATURES = st.floats(5e-324, 1e6)
 @given(logits=LOGITS, temperature=TEMPERATURES)
 def test_weights_sum_to_one_whatever_the_logits(logits: list[float], temperature: float) -> None:
     weights = softmax(logits, temperature)
-    assert abs(weights.sum() - 1) < 1e-6
-    assert (weights >= 0).all()
+    assert abs(sum(weights) - 1) < 1e-9
+    assert min(weights) >= 0
 
 
 @given(logits=st.lists(st.floats(-20, 20), min_size=2, max_size=50), drop=st.integers(0, 49))
 def test_removing_a_candidate_keeps_the_ratios_of_the_others(logits: list[float], drop: int) -> None:
     keep = [i for i in range(len(logits)) if i != drop % len(logits)]
-    before = softmax(logits, 1.3)[keep]
-    assert softmax([logits[i] for i in keep], 1.3) == pytest.approx(before / before.sum(), rel=1e-9)
+    before = [softmax(logits, 1.3)[i] for i in keep]
+    assert softmax([logits[i] for i in keep], 1.3) == pytest.approx([each / sum(before) for each in before], rel=1e-9)
 
 
 @given(logits=st.lists(st.floats(-20, 20), min_size=1, max_size=50), seed=st.integers(0, 99))
 def test_permuting_candidates_permutes_the_weights(logits: list[float], seed: int) -> None:
     places = np.random.default_rng(seed).permutation(len(logits))
-    assert softmax(np.array(logits)[places], 1.0) == pytest.approx(softmax(logits, 1.0)[places], rel=1e-9)
+    weights = softmax(logits, 1.0)
+    assert softmax([logits[i] for i in places], 1.0) == pytest.approx([weights[i] for i in places], rel=1e-9)
 
 
 def test_a_spread_that_overflows_exp_does_no_harm() -> None:
-    assert softmax([-1000.0, 0.0], 1.0).tolist() == [0.0, 1.0]
+    assert softmax([-1000.0, 0.0], 1.0) == [0.0, 1.0]
 
 
 def test_equal_weights_keep_the_order_they_came_in() -> None:
-    assert order(np.array([0.2, 0.4, 0.2, 0.2])) == [1, 0, 2, 3]
+    assert order([0.2, 0.4, 0.2, 0.2]) == [1, 0, 2, 3]
 
 
 def test_entropy_of_even_weights_is_the_log_of_their_number() -> None:
-    assert entropy(np.full(8, 1 / 8)) == pytest.approx(math.log(8))
+    assert entropy([1 / 8] * 8) == pytest.approx(math.log(8))
 
 
 def test_entropy_of_one_sure_weight_is_zero() -> None:
-    assert entropy(np.array([1.0, 0.0])) == 0.0
+    assert entropy([1.0, 0.0]) == 0.0
 
 
 def test_a_value_is_a_run_of_words_over_the_threshold() -> None:
