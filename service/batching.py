@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate
 from types import TracebackType
 from typing import Protocol, Self
@@ -59,6 +60,7 @@ class _Job:
 @dataclass(slots=True, eq=False)
 class _Entry:
     row: Row
+    tokens: int
     job: _Job
     place: int
     taken: float = math.nan
@@ -101,8 +103,9 @@ class Batcher:
     ) -> None:
         self._model, self._telemetry, self._clock = model, telemetry, clock
         self._batch_tokens, self._queue_rows = batch_tokens, queue_rows
-        self._changed = threading.Condition()
-        self._waiting: list[_Entry] = []
+        self._changed = threading.Condition()  # its lock may be taken again by who has it
+        self._waiting: dict[_Entry, None] = {}
+        self._tokens = 0
         self._shown = 0
         self._running: set[_Batch] = set()
         self._token_s = 0.0
@@ -127,8 +130,7 @@ class Batcher:
         with self._changed:
             self._open = False
             left = [*self._waiting, *(entry for batch in self._running for entry in batch.entries)]
-            self._waiting = []
-            self._show()
+            self._leave(list(self._waiting))
             self._changed.notify_all()
         for entry in left:
             if entry.wanted:
@@ -148,39 +150,50 @@ class Batcher:
     def score(self, rows: Sequence[Row], *, deadline: float = math.inf) -> asyncio.Future[list[RowScores]]:
         """The scores of the rows, in their order, some time; `deadline` as `time.monotonic` counts.
 
-        Raises Overloaded at once when they do not fit into the queue or will not be scored in time. What is returned
-        raises ModelFailed when their batch failed, and may be cancelled.
+        Raises Overloaded as `admit` does. What is returned raises ModelFailed when their batch failed, and may be
+        cancelled: the rows then leave the queue.
         """
-        now = self._clock()
         scores: asyncio.Future[list[RowScores]] = asyncio.get_running_loop().create_future()
+        job = _Job(scores, len(rows), request_id.get(), self._clock())
+        entries = [_Entry(row, len(row.input_ids), job, place) for place, row in enumerate(rows)]
+        tokens = sum(entry.tokens for entry in entries)
         with self._changed:
-            self._admit(rows, now, deadline)
-            job = _Job(scores, len(rows), request_id.get(), now)
-            entries = [_Entry(row, job, place) for place, row in enumerate(rows)]
-            self._waiting += entries
+            self.admit(tokens, rows=len(rows), deadline=deadline)
+            self._waiting |= dict.fromkeys(entries)
+            self._tokens += tokens
             self._show()
             self._changed.notify(len(entries))
-        if self._telemetry.traced:
-            scores.add_done_callback(lambda _: self._trace(entries))
+        scores.add_done_callback(partial(self._ended, entries))
         return scores
 
-    def _admit(self, rows: Sequence[Row], now: float, deadline: float) -> None:
-        """Raises Overloaded."""
-        if not self._open:
-            raise Overloaded("the service is stopping")
-        if len(self._waiting) + len(rows) > self._queue_rows:
-            self._waiting = [entry for entry in self._waiting if entry.wanted]
-        wait_s = self._wait_s(now, sum(len(row.input_ids) for row in rows))
-        if len(self._waiting) + len(rows) > self._queue_rows:
-            raise Overloaded(f"{len(self._waiting)} rows are waiting for the model already", wait_s)
-        if not self.spare_threads and now + MARGIN * wait_s > deadline:
-            raise Overloaded(f"the answer would take about {wait_s * 1000:.0f} ms, too long for it", wait_s)
+    def admit(self, tokens: int, *, rows: int = 1, deadline: float = math.inf) -> None:
+        """Raises Overloaded when rows of so many tokens do not fit into the queue, or will not be scored in time."""
+        with self._changed:
+            if not self._open:
+                raise Overloaded("the service is stopping")
+            now = self._clock()
+            wait_s = self._wait_s(now, tokens)
+            if len(self._waiting) + rows > self._queue_rows:
+                raise Overloaded(f"{len(self._waiting)} rows are waiting for the model already", wait_s)
+            if not self.spare_threads and now + MARGIN * wait_s > deadline:
+                raise Overloaded(f"the answer would take about {wait_s * 1000:.0f} ms, too long for it", wait_s)
 
-    def _trace(self, entries: Sequence[_Entry]) -> None:
+    def _ended(self, entries: Sequence[_Entry], scores: asyncio.Future[list[RowScores]]) -> None:
+        if scores.cancelled():
+            with self._changed:
+                self._leave([entry for entry in entries if entry in self._waiting])
+        elif self._telemetry.traced:
+            for entry in entries:
+                if not math.isnan(entry.done):
+                    self._telemetry.span("queue", entry.job.since, entry.taken)
+                    self._telemetry.span("model", entry.taken, entry.done)
+
+    def _leave(self, entries: Sequence[_Entry]) -> None:
+        """Let these wait no longer."""
         for entry in entries:
-            if not math.isnan(entry.done):
-                self._telemetry.span("queue", entry.job.since, entry.taken)
-                self._telemetry.span("model", entry.taken, entry.done)
+            del self._waiting[entry]
+            self._tokens -= entry.tokens
+        self._show()
 
     def _show(self) -> None:
         """Tell how many rows wait, beside those of another batcher, which a bundle that is being replaced has."""
@@ -191,7 +204,7 @@ class Batcher:
         """How long it will be until so many more tokens have been scored: whichever thread is free first takes what is
         next, so that one that hangs keeps nobody waiting while others go on, and the last batch runs by itself.
         """
-        left = tokens + sum(len(entry.row.input_ids) for entry in self._waiting if entry.wanted)
+        left = tokens + self._tokens
         last = min(self._batch_tokens, left)
         before = (left - last) * self._token_s
         free = sorted(batch.left_s(now) for batch in self._running)
@@ -247,7 +260,7 @@ class Batcher:
             while self._open:
                 entries = self._take()
                 if entries:
-                    tokens = max(len(entry.row.input_ids) for entry in entries) * len(entries)
+                    tokens = max(entry.tokens for entry in entries) * len(entries)
                     batch = _Batch(entries, tokens, self._clock(), tokens * self._token_s)
                     self._running.add(batch)
                     break
@@ -266,19 +279,18 @@ class Batcher:
         other threads that have nothing to do get their share.
         """
         alive = [entry for entry in self._waiting if entry.wanted]
+        self._leave([entry for entry in self._waiting if not entry.wanted])
         share = -(-len(alive) // (self._parallel - len(self._running)))
-        oldest = len(alive[0].row.input_ids) if alive else 0
-        near = sorted(alive[1:], key=lambda entry: abs(len(entry.row.input_ids) - oldest))
+        oldest = alive[0].tokens if alive else 0
+        near = sorted(alive[1:], key=lambda entry: abs(entry.tokens - oldest))
         batch: list[_Entry] = alive[:1]
         longest = oldest
         for entry in near:
-            longest = max(longest, len(entry.row.input_ids))
+            longest = max(longest, entry.tokens)
             if len(batch) == share or longest * (len(batch) + 1) > self._batch_tokens:
                 break
             batch.append(entry)
-        taken = set(map(id, batch))
-        self._waiting = [entry for entry in alive if id(entry) not in taken]
-        self._show()
+        self._leave(batch)
         return batch
 
 

@@ -61,7 +61,11 @@ class Scorer(Protocol):
         """How many rows could begin at once."""
         ...
 
-    def score(self, rows: Sequence[Row], *, deadline: float) -> Awaitable[list[RowScores]]:
+    def admit(self, tokens: int, *, deadline: float) -> None:
+        """Raises Overloaded when so many tokens will not be scored in time."""
+        ...
+
+    def score(self, rows: Sequence[Row]) -> Awaitable[list[RowScores]]:
         """One score a row, in order; raises Overloaded, ModelFailed."""
         ...
 
@@ -215,7 +219,6 @@ class Weigher:
         """Find in the cache what was not known in process; `deadline` as `time.monotonic` counts."""
         begun = time.monotonic()
         found = await self._cache.far(weighing.key, weighing.unknown, within=deadline - begun)
-        found |= self._cache.near(weighing.key, [key for key in weighing.unknown if key not in found])  # meanwhile
         self._telemetry.observe("cache", begun, time.monotonic())
         if found:
             weighing.scores |= found
@@ -260,8 +263,10 @@ class Weigher:
         self, weighing: Weighing, attributes: Sequence[bytes], deadline: float
     ) -> asyncio.Future[dict[bytes, PairScore]]:
         query, names = weighing.tokens, [weighing.candidates.tokens[key] for key in attributes]
+        lengths = [len(name) for name in names]
+        self._scorer.admit(len(query.ids) + sum(lengths), deadline=deadline)
         room = max(LEAST_ROOM, ROW_TOKENS - len(query.ids))
-        rows = pack(query, names, row_tokens=len(query.ids) + min(room, self._share(names)))
+        rows = pack(query, names, row_tokens=len(query.ids) + min(room, self._share(lengths)))
 
         def read(scores: list[RowScores]) -> dict[bytes, PairScore]:
             found = [scoring.pair_scores(row, query.word_of, threshold=self._value_threshold) for row in scores]
@@ -269,11 +274,10 @@ class Weigher:
             self._cache.put(weighing.key, new)
             return new
 
-        return _then(self._scorer.score(rows, deadline=deadline), read)
+        return _then(self._scorer.score(rows), read)
 
-    def _share(self, names: Sequence[AttributeTokens]) -> int:
+    def _share(self, lengths: Sequence[int]) -> int:
         """How many tokens of candidates a row takes, so that every thread that has nothing to do gets a row."""
-        lengths = [len(name) for name in names]
         parts = max(1, min(self._scorer.spare_threads, sum(lengths) // SPLIT_TOKENS))
         return -(-sum(lengths) // parts) + max(lengths) - 1
 

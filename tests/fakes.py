@@ -64,7 +64,10 @@ class FakeScorer:
         self.candidates = 0
         self.rows: list[Row] = []
 
-    async def score(self, rows: Sequence[Row], *, deadline: float) -> list[RowScores]:  # noqa: ARG002
+    def admit(self, tokens: int, *, deadline: float) -> None:
+        pass
+
+    async def score(self, rows: Sequence[Row]) -> list[RowScores]:
         await asyncio.sleep(0)
         self.rows += rows
         self.candidates += sum(len(row.ends) for row in rows)

@@ -35,8 +35,8 @@ def weigher(
 class ValueScorer(FakeScorer):
     """Says that the first two words of the query state every attribute."""
 
-    async def score(self, rows: Sequence[Row], *, deadline: float) -> list[RowScores]:
-        scores = await super().score(rows, deadline=deadline)
+    async def score(self, rows: Sequence[Row]) -> list[RowScores]:
+        scores = await super().score(rows)
         for score in scores:
             score.value_logits[:, :2] = 9.0
         return scores

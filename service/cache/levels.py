@@ -59,7 +59,7 @@ class PairCache:
                 self._faults.labels("decode").inc()
         self._memory.put(query, {attribute: found[attribute] for attribute in known})
         self._found["redis"].inc(len(known))
-        return known
+        return known | self.near(query, [attribute for attribute in attributes if attribute not in known])  # meanwhile
 
     def put(self, query: bytes, scores: Mapping[bytes, PairScore]) -> None:
         """Keep new scores on every level."""
