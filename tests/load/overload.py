@@ -1,9 +1,11 @@
 """Twice as many requests as the service can answer: does it go on answering as many as it could, and in time?
 
 Saturation is what wrk gets with 8 connections. Then, in an open loop with a deadline in each request: goodput at rates
-below and about saturation, whose best is the peak, and at twice saturation. Those refused (503) should know it at once.
+below and about saturation, whose best is the peak, and at twice saturation. Each rate is run twice, on the way up and
+on the way down: the best of single runs would be the luckiest. Those refused (503) should know it at once.
 """
 
+import statistics
 import time
 from dataclasses import asdict
 from typing import Any
@@ -23,7 +25,7 @@ TWICE = 2.0
 def overload(bench: Bench) -> Outcome:
     """Uncached, open loop, 500 ms: goodput at twice saturation / the best goodput at 0.6 to 1.1 of saturation."""
     runs = [_sweep(bench) for _ in range(bench.repeats)]
-    twice = [run["rates"][-1] for run in runs]
+    twice = [rate for run in runs for rate in run["rates"] if rate["share"] == TWICE]
     goodput = [run["goodput_ratio"] for run in runs]
     late = [sum(rate["late"] for rate in run["rates"]) for run in runs]
     broken = [sum(rate["unsent"] + rate["unanswered"] + rate["odd"] for rate in run["rates"]) for run in runs]
@@ -48,9 +50,11 @@ def _share(rate: dict[str, Any], status: str) -> float:
 def _sweep(bench: Bench) -> dict[str, Any]:
     with service(bench.logs) as ours:
         saturation = uncached(ours, bench).per_second
-        rates = [_at(ours, share, saturation, bench) for share in (*SHARES, TWICE)]
-    peak = max(rate["goodput"] for rate in rates[:-1])
-    ratio = rates[-1]["goodput"] / peak if peak else None
+        rates = [_at(ours, share, saturation, bench) for share in (*SHARES, TWICE, TWICE, *reversed(SHARES))]
+    each = {share: [rate["goodput"] for rate in rates if rate["share"] == share] for share in (*SHARES, TWICE)}
+    goodput = {share: statistics.mean(found) for share, found in each.items()}
+    peak = max(goodput[share] for share in SHARES)
+    ratio = goodput[TWICE] / peak if peak else None
     return {"saturation": saturation, "peak": peak, "goodput_ratio": ratio, "rates": rates}
 
 

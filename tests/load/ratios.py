@@ -1,4 +1,8 @@
-"""Throughput, each time as a ratio of two servers measured in turn on the same machine, one of them up at a time."""
+"""Throughput, each time as a ratio of two servers measured in turn on the same machine.
+
+Both are up while they are compared, for one that nobody asks costs nothing: so they are equally warm, and what the
+machine does meanwhile meets both.
+"""
 
 import json
 import subprocess
@@ -29,33 +33,34 @@ def uncached(server: Server, bench: Bench, path: str = PATH, *, times: int = 1) 
     return wrk("uncached.lua", server.url + path, seconds=times * bench.seconds)
 
 
-def cached(server: Server, bench: Bench, *, fill: bool) -> Throughput:
-    """Queries of the catalogue, after all of it was put into the cache."""
-    if fill:
-        closed_loop.fill(server.url)
+def cached(server: Server, bench: Bench) -> Throughput:
+    """Queries of the catalogue, which has been put into the cache."""
     wrk("cached.lua", server.url + PATH, seconds=1)
     return wrk("cached.lua", server.url + PATH, seconds=bench.seconds)
 
 
-def in_turn(repetition: int, ours: Callable[[], A], other: Callable[[], B]) -> tuple[A, B]:
-    """Both, and in every other repetition the other first: so a drift of the machine goes both ways."""
-    if repetition % 2:
-        theirs = other()
-        return ours(), theirs
-    return ours(), other()
+def in_turn(bench: Bench, ours: Callable[[], A], other: Callable[[], B]) -> list[tuple[A, B]]:
+    """Both, as often as is wanted, and every other time the other first: so a drift of the machine goes both ways."""
+    pairs = []
+    for repetition in range(bench.repeats):
+        if repetition % 2:
+            theirs = other()
+            pairs.append((ours(), theirs))
+        else:
+            pairs.append((ours(), other()))
+    return pairs
 
 
 def peer(bench: Bench) -> Outcome:
     """Uncached, 8 connections: ours / infinity with PyTorch in fp32, a MiniLM cross-encoder of the same size."""
     if not bench.peer:
         raise Skipped("wants --peer-venv and --peer-model, the folders that tests/load/peer_infinity.sh makes")
-    folders = bench.peer
-
-    def theirs() -> Throughput:
-        with infinity(bench.logs, *folders) as server:  # longer, for it answers few: what is cut off at the end is more
-            return uncached(server, bench, "/rerank", times=3)
-
-    pairs = [in_turn(number, lambda: _uncached(bench), theirs) for number in range(bench.repeats)]
+    with service(bench.logs) as ours, infinity(bench.logs, *bench.peer) as theirs:
+        pairs = in_turn(
+            bench,
+            lambda: uncached(ours, bench),  # the other longer: it answers few, and more is cut off at the end
+            lambda: uncached(theirs, bench, "/rerank", times=3),
+        )
     return Outcome(
         [{"ours": asdict(mine), "infinity": asdict(other)} for mine, other in pairs],
         [
@@ -66,18 +71,12 @@ def peer(bench: Bench) -> Outcome:
     )
 
 
-def _uncached(bench: Bench, *flags: str) -> Throughput:
-    with service(bench.logs, *flags) as ours:
-        return uncached(ours, bench)
-
-
 def bare(bench: Bench) -> Outcome:
     """Uncached over HTTP, 8 connections: requests/s, ours / the best configuration of the bare session."""
     configurations = bare_session(bench)
     best = "--only", str(configurations["best"])
-    pairs = [
-        in_turn(number, lambda: _uncached(bench), lambda: bare_session(bench, *best)) for number in range(bench.repeats)
-    ]
+    with service(bench.logs) as ours:
+        pairs = in_turn(bench, lambda: uncached(ours, bench), lambda: bare_session(bench, *best))
     ratios = [mine.per_second / session["requests_per_second"] for mine, session in pairs]
     return Outcome(
         [configurations, *({"bare": session, "ours": asdict(mine)} for mine, session in pairs)],
@@ -112,52 +111,44 @@ def redis(bench: Bench) -> Outcome:
 
 
 def _cached_beside_empty(bench: Bench, asked: float, *, level: str) -> Outcome:
-    def empty() -> Throughput:
-        with empty_route(bench.logs) as theirs:
-            return cached(theirs, bench, fill=False)
-
-    pairs = [in_turn(number, lambda: _all_from(level, bench), empty) for number in range(bench.repeats)]
-    return Outcome(
-        [{"ours": asdict(mine), "empty": asdict(other), "missed": missed} for (mine, missed), other in pairs],
-        [
-            at_least(
-                f"requests/s, ours from {level} / empty route",
-                asked,
-                [mine.per_second / other.per_second for (mine, _), other in pairs],
-            ),
-            at_most(f"share of pairs not from {level}", 0.001, [missed for (_, missed), _ in pairs]),
-            never("failed requests", [mine.failed + other.failed for (mine, _), other in pairs]),
-        ],
-    )
-
-
-def _all_from(level: str, bench: Bench) -> tuple[Throughput, float]:
-    """With everything on this level of the cache, and the share of pairs that did not come from there."""
     with ExitStack() as stack:
         flags: tuple[str, ...] = ()
         if level == "redis":
             flags = "--cache-pairs", "0", "--redis-url", stack.enter_context(Redis(bench.logs)).url
         ours = stack.enter_context(service(bench.logs, *flags))
+        theirs = stack.enter_context(empty_route(bench.logs))
         closed_loop.fill(ours.url)
         before, total = ours.metric(HITS % level), ours.metric(HITS.split("{")[0])
-        mine = cached(ours, bench, fill=False)
+        pairs = in_turn(bench, lambda: cached(ours, bench), lambda: cached(theirs, bench))
         share = (ours.metric(HITS % level) - before) / (ours.metric(HITS.split("{")[0]) - total)
-    return mine, round(1 - share, 4)
+    return Outcome(
+        [{"ours": asdict(mine), "empty": asdict(other)} for mine, other in pairs],
+        [
+            at_least(
+                f"requests/s, ours from {level} / empty route",
+                asked,
+                [mine.per_second / other.per_second for mine, other in pairs],
+            ),
+            at_most(f"share of pairs not from {level}", 0.001, [round(1 - share, 4)]),
+            never("failed requests", [mine.failed + other.failed for mine, other in pairs]),
+        ],
+    )
 
 
 def miss(bench: Bench) -> Outcome:
     """Uncached throughput, with Redis, where nothing is found and all is written / without."""
 
-    def beside_redis() -> Throughput:
-        with Redis(bench.logs) as beside:
-            return _uncached(bench, "--redis-url", beside.url)
-
-    pairs = [in_turn(number, beside_redis, lambda: _uncached(bench)) for number in range(bench.repeats)]
+    with (
+        Redis(bench.logs) as beside,
+        service(bench.logs, "--redis-url", beside.url) as on,
+        service(bench.logs) as off,
+    ):
+        pairs = in_turn(bench, lambda: uncached(on, bench), lambda: uncached(off, bench))
     return Outcome(
-        [{"on": asdict(on), "off": asdict(off)} for on, off in pairs],
+        [{"on": asdict(with_it), "off": asdict(without)} for with_it, without in pairs],
         [
-            at_least("requests/s, Redis on / off", 0.95, [on.per_second / off.per_second for on, off in pairs]),
-            never("failed requests", [on.failed + off.failed for on, off in pairs]),
+            at_least("requests/s, Redis on / off", 0.95, [a.per_second / b.per_second for a, b in pairs]),
+            never("failed requests", [a.failed + b.failed for a, b in pairs]),
         ],
     )
 
@@ -170,7 +161,7 @@ def workers(bench: Bench) -> Outcome:
             with service(bench.logs, "--workers", str(count)) as ours:
                 found = {"uncached": asdict(uncached(ours, bench))}
                 wrk("cached.lua", ours.url + PATH, seconds=bench.seconds)  # each process has a cache of its own to fill
-                found["cached"] = asdict(cached(ours, bench, fill=False))
+                found["cached"] = asdict(cached(ours, bench))
                 memory_mb = {what: ours.memory_mb(what) for what in ("Rss", "Pss")}
             runs.append({"workers": count, **found, "memory_mb": memory_mb})
     return Outcome(runs)
