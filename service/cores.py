@@ -1,12 +1,12 @@
-"""How many CPU cores this process really has.
+"""How many CPU cores this process really has, and whom it shares them with.
 
-Knows: affinity, the quotas of Linux control groups. Does not know: what the cores are for.
+Knows: affinity, control groups and their quotas, Linux' groups of sessions. Does not know: what the cores are for.
 """
 
 import os
 from pathlib import Path
 
-CGROUP = Path("/sys/fs/cgroup")
+CGROUP, PROC = Path("/sys/fs/cgroup"), Path("/proc")
 
 
 def usable_cores(cgroup: Path = CGROUP) -> int:
@@ -14,6 +14,23 @@ def usable_cores(cgroup: Path = CGROUP) -> int:
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota(cgroup)
     return max(1, min(affinity, int(quota))) if quota else affinity
+
+
+def in_group(cgroup: Path = CGROUP, proc: Path = PROC) -> bool:
+    """Whether this process is in a group that has its share of the CPU beside other groups: the control group of a
+    container or a unit, or a session where the kernel groups by session. Its idle class then gives way to its own group
+    alone, and otherwise to everything on the machine.
+    """
+    try:
+        if (proc / "sys/kernel/sched_autogroup_enabled").read_text().strip() == "1":
+            return True
+    except OSError:
+        pass
+    try:
+        own = next(line[4:] for line in (proc / "self/cgroup").read_text().splitlines() if line.startswith("0::/"))
+    except (OSError, StopIteration):
+        return False
+    return (cgroup / own / "cpu.weight").exists()
 
 
 def _quota(cgroup: Path) -> float | None:

@@ -16,7 +16,7 @@ import pytest
 from fakes import FakeClock, FakeModel, run, scores_of, until
 from onnx import TensorProto, helper
 
-from service.batching import CLOSE_S, Batcher
+from service.batching import CLOSE_S, NICER, Batcher
 from service.errors import ModelFailed, Overloaded
 from service.model import Model, probe_row
 from service.scoring import RowScores
@@ -502,16 +502,22 @@ def test_a_model_that_was_slow_once_is_tried_again() -> None:
     run(work)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no idle class")
-def test_the_models_threads_give_way_to_the_event_loop() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no priority of their own")
+@pytest.mark.parametrize("grouped", [True, False])
+def test_the_models_threads_give_way_to_the_event_loop(grouped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.batching.in_group", lambda: grouped)
+
     async def work() -> None:
-        classes: list[int] = []
+        found: list[tuple[int, int]] = []
 
         def fails(_: list[Row]) -> None:
-            classes.append(os.sched_getscheduler(threading.get_native_id()))
+            thread = threading.get_native_id()
+            found.append((os.sched_getscheduler(thread), os.getpriority(os.PRIO_PROCESS, thread)))
 
         async with batcher(FakeModel(fails)) as it:
             await it.score([row(1)])
-        assert (classes, os.sched_getscheduler(0)) == ([os.SCHED_IDLE], os.SCHED_OTHER)
+        nice = os.nice(0)
+        assert found == [(os.SCHED_IDLE, nice) if grouped else (os.SCHED_OTHER, min(19, nice + NICER))]
+        assert (os.sched_getscheduler(0), os.nice(0)) == (os.SCHED_OTHER, nice)
 
     run(work)

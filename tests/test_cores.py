@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cores import usable_cores
+from service.cores import in_group, usable_cores
 
 ALL = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -79,3 +79,24 @@ def test_a_process_that_is_pinned_to_a_core_has_one(tmp_path: Path) -> None:
         assert usable_cores(tmp_path) == 1
     finally:
         os.sched_setaffinity(0, before)
+
+
+@pytest.mark.parametrize(
+    ("files", "grouped"),
+    [
+        ({}, False),
+        ({"sys/kernel/sched_autogroup_enabled": "1\n"}, True),
+        ({"sys/kernel/sched_autogroup_enabled": "0\n", "self/cgroup": "0::/\n"}, False),
+        ({"self/cgroup": "0::/\n", "cpu.weight": "100\n"}, True),
+        ({"self/cgroup": "0::/system.slice/a.service\n", "system.slice/a.service/cpu.weight": "100\n"}, True),
+        ({"self/cgroup": "0::/system.slice/a.service\n", "cpu.weight": "100\n"}, False),
+        ({"self/cgroup": "1:cpu:/\n"}, False),
+    ],
+)
+def test_a_group_has_its_own_share_where_the_kernel_says_so(
+    tmp_path: Path, files: dict[str, str], grouped: bool
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    assert in_group(tmp_path, tmp_path) is grouped
