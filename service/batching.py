@@ -158,6 +158,8 @@ class Batcher:
         job = _Job(scores, len(rows), request_id.get(), self._clock())
         entries = [_Entry(row, len(row.input_ids), job, place) for place, row in enumerate(rows)]
         tokens = sum(entry.tokens for entry in entries)
+        if not entries:
+            scores.set_result([])
         with self._changed:
             self.admit(tokens, rows=len(rows), deadline=deadline)
             self._waiting |= dict.fromkeys(entries)
@@ -279,8 +281,9 @@ class Batcher:
         """The oldest row, and with it those nearest in length, as long as the padded batch stays small and the
         other threads that have nothing to do get their share.
         """
-        alive = [entry for entry in self._waiting if entry.wanted]
-        self._leave([entry for entry in self._waiting if not entry.wanted])
+        wanted = {entry: entry.wanted for entry in self._waiting}  # asked once: scores are cancelled without our lock
+        alive = [entry for entry in wanted if wanted[entry]]
+        self._leave([entry for entry in wanted if not wanted[entry]])
         share = -(-len(alive) // (self._parallel - len(self._running)))
         oldest = alive[0].tokens if alive else 0
         near = sorted(alive[1:], key=lambda entry: abs(entry.tokens - oldest))

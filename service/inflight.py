@@ -58,7 +58,7 @@ class InFlight:
                     self._forget(work)
                     work.scores.cancel()
         found: dict[bytes, PairScore] = {}
-        for work in sorted(works, key=lambda work: not (work.scores.done() and work.scores.exception())):
+        for work in sorted(works, key=_failed, reverse=True):
             found |= work.scores.result()
         return {attribute: found[attribute] for attribute in attributes}, len(joined)
 
@@ -82,3 +82,8 @@ class InFlight:
                 del works[attribute]
         if not works:
             self._works.pop(work.query, None)
+
+
+def _failed(work: _Work) -> bool:
+    """Whether it failed by itself: another's failure has those cancelled for which nobody waits any more."""
+    return work.scores.done() and not work.scores.cancelled() and work.scores.exception() is not None

@@ -11,6 +11,9 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+MOST = 65_536
+"""A longer piece, in bytes, is not kept back."""
+
 
 class WholeAnswers(HttpToolsProtocol):
     """uvicorn's protocol on a transport that joins what is written in one turn of the event loop."""
@@ -34,12 +37,15 @@ class _Joined:
         if not self._parts:
             self._loop.call_soon(self._flush)
         self._parts.append(data)
+        if len(data) > MOST:  # the transport should know of it, to say when it is too much
+            self._flush()
 
     def close(self) -> None:
         self._flush()
         self._transport.close()
 
     def _flush(self) -> None:
-        if self._parts:
-            self._transport.write(b"".join(self._parts))
-            self._parts.clear()
+        data = b"".join(self._parts)
+        self._parts.clear()
+        if data and not self._transport.is_closing():
+            self._transport.write(data)

@@ -502,6 +502,36 @@ def test_a_model_that_was_slow_once_is_tried_again() -> None:
     run(work)
 
 
+def test_scores_that_are_cancelled_while_a_thread_takes_rows_end_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fickle(asyncio.Future[list[RowScores]]):
+        """Wanted when it is asked for the first time, and cancelled from then on."""
+
+        asked = 0
+
+        def done(self) -> bool:
+            self.asked += 1
+            return self.asked > 1 or super().done()
+
+    async def work() -> None:
+        async with batcher(FakeModel()) as it:
+            loop = asyncio.get_running_loop()
+            with monkeypatch.context() as patched:
+                patched.setattr(loop, "create_future", lambda: Fickle(loop=loop))
+                it.score([row(1)])
+            assert len(await it.score([row(2)])) == 1
+            assert all(thread.is_alive() for thread in it._threads)
+
+    run(work)
+
+
+def test_no_rows_have_no_scores() -> None:
+    async def work() -> None:
+        async with batcher(FakeModel()) as it:
+            assert await it.score([]) == []
+
+    run(work)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no priority of their own")
 @pytest.mark.parametrize("grouped", [True, False])
 def test_the_models_threads_give_way_to_the_event_loop(grouped: bool, monkeypatch: pytest.MonkeyPatch) -> None:

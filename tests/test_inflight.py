@@ -1,7 +1,7 @@
 """Joined work: a pair that many want is computed once, and nobody's going takes it from the rest."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 import pytest
 from fakes import run, until
@@ -24,19 +24,17 @@ class Computation:
 
     def __init__(self) -> None:
         self.asked: list[list[bytes]] = []
-        self.results: list[asyncio.Future[None]] = []
+        self.results: list[asyncio.Future[dict[bytes, PairScore]]] = []
 
-    async def __call__(self, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
-        result: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def __call__(self, attributes: Sequence[bytes]) -> Awaitable[dict[bytes, PairScore]]:
         self.asked.append(list(attributes))
-        self.results.append(result)
-        await result
-        return {attribute: score(attribute) for attribute in attributes}
+        self.results.append(asyncio.get_running_loop().create_future())
+        return self.results[-1]
 
-    def finish(self) -> None:
-        for result in self.results:
-            if not result.done():
-                result.set_result(None)
+    def finish(self, *which: int) -> None:
+        for index in which or range(len(self.results)):
+            if not self.results[index].done():
+                self.results[index].set_result({attribute: score(attribute) for attribute in self.asked[index]})
 
 
 Caller = asyncio.Task[tuple[dict[bytes, PairScore], int]]
@@ -108,12 +106,17 @@ def test_who_comes_while_the_old_computation_is_still_being_cancelled_begins_ane
     class Reluctant(Computation):
         leave = asyncio.Event()
 
-        async def __call__(self, attributes: Sequence[bytes]) -> dict[bytes, PairScore]:
-            try:
-                return await super().__call__(attributes)
-            except asyncio.CancelledError:
-                await self.leave.wait()
-                raise
+        def __call__(self, attributes: Sequence[bytes]) -> Awaitable[dict[bytes, PairScore]]:
+            scores = super().__call__(attributes)
+
+            async def reluctant() -> dict[bytes, PairScore]:
+                try:
+                    return await scores
+                except asyncio.CancelledError:
+                    await self.leave.wait()
+                    raise
+
+            return reluctant()
 
     async def work() -> None:
         it, computation = InFlight(), Reluctant()
@@ -139,6 +142,22 @@ def test_a_failure_reaches_all_who_wait_and_is_not_remembered() -> None:
         again = await ask(it, computation, A)
         computation.finish()
         assert await again == ({A: score(A)}, 0)
+
+    run(work)
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_of_two_that_somebody_waits_for_the_failure_of_one_is_what_is_raised(failing: int) -> None:
+    async def work() -> None:
+        it, computation = InFlight(), Computation()
+        callers = [await ask(it, computation, A), await ask(it, computation, A, B)]
+        computation.results[failing].set_exception(ModelFailed("broken"))
+        await settled()
+        assert isinstance(callers[1].exception(), ModelFailed)
+        computation.finish()
+        assert [type(answer) for answer in await asyncio.gather(*callers, return_exceptions=True)] == (
+            [ModelFailed, ModelFailed] if failing == 0 else [tuple, ModelFailed]
+        )
 
     run(work)
 
@@ -194,17 +213,21 @@ def test_whatever_happens_nobody_hangs_nothing_is_computed_twice_at_once_and_not
 ) -> None:
     async def work() -> None:
         it, computation, callers = InFlight(), Computation(), list[tuple[Caller, set[bytes]]]()
+        left: list[Caller] = []
         for step, what in steps:
             if step == "ask":
                 assert isinstance(what, set)
                 callers.append((asyncio.create_task(it.scores(QUERY, sorted(what), computation)), what))
             elif step == "leave" and callers:
                 assert isinstance(what, int)
-                callers[what % len(callers)][0].cancel()
+                left.append(callers[what % len(callers)][0])
+                left[-1].cancel()
             elif computation.results and isinstance(what, int):
-                result = computation.results[what % len(computation.results)]
-                if not result.done():
-                    result.set_result(None) if step == "finish" else result.set_exception(ModelFailed("broken"))
+                which = what % len(computation.results)
+                if step == "finish":
+                    computation.finish(which)
+                elif not computation.results[which].done():
+                    computation.results[which].set_exception(ModelFailed("broken"))
             if breathe:
                 await settled()
             running = [a for a, r in zip(computation.asked, computation.results, strict=True) if not r.done()]
@@ -214,7 +237,9 @@ def test_whatever_happens_nobody_hangs_nothing_is_computed_twice_at_once_and_not
         await until(lambda: all(caller.done() for caller, _ in callers))
         await settled()
         for caller, wanted in callers:
-            if not caller.cancelled() and not caller.exception():
+            if caller.cancelled():
+                assert caller in left
+            elif not caller.exception():
                 assert set(caller.result()[0]) == wanted
         assert len(it) == 0
 

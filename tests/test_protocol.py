@@ -7,7 +7,7 @@ from typing import Any
 import uvicorn
 from fakes import run
 
-from service.protocol import WholeAnswers
+from service.protocol import MOST, WholeAnswers, _Joined
 
 BODY = b"x" * 1000
 
@@ -68,5 +68,48 @@ def test_what_is_no_http_is_told_so_before_the_connection_ends() -> None:
         received, written = await talk(b"what is this\r\n\r\n")
         assert received.startswith(b"HTTP/1.1 400 Bad Request")
         assert len(written) == 1
+
+    run(work)
+
+
+class Ended:
+    """A transport that is closed."""
+
+    def is_closing(self) -> bool:
+        return True
+
+    def write(self, _: bytes) -> None:
+        raise RuntimeError("closed")
+
+
+def test_an_answer_to_a_caller_who_is_gone_is_dropped() -> None:
+    async def work() -> None:
+        failed: list[object] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: failed.append(context))
+        joined = _Joined(Ended(), loop)  # type: ignore[arg-type]
+        joined.write(b"answer")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not failed
+
+    run(work)
+
+
+def test_what_is_long_is_not_kept_back() -> None:
+    class Open(Ended):
+        written: list[bytes] = []  # noqa: RUF012
+
+        def is_closing(self) -> bool:
+            return False
+
+        def write(self, data: bytes) -> None:
+            self.written.append(data)
+
+    async def work() -> None:
+        joined = _Joined(Open(), asyncio.get_running_loop())  # type: ignore[arg-type]
+        joined.write(b"head ")
+        joined.write(b"x" * (MOST + 1))
+        assert Open.written == [b"head " + b"x" * (MOST + 1)]
 
     run(work)
