@@ -68,7 +68,7 @@ class OneServer:
         """As `Client`: one pipeline."""
         connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
-            await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            await connection.send_packed_command(connection.pack_commands(commands))
             return [await _reply(connection) for _ in commands]
         except BaseException:  # what has not been read would be taken for the next one's
             await connection.disconnect(nowait=True)
