@@ -28,7 +28,7 @@ from service.cache.connection import connect
 from service.cache.levels import PairCache
 from service.cache.memory import MemoryCache
 from service.cache.redis import RedisCache
-from service.cores import usable_cores
+from service.cores import in_group, usable_cores
 from service.deployment import Deployments, Parts
 from service.errors import StartError, SwapRefused
 from service.inflight import InFlight
@@ -173,6 +173,7 @@ def _build(folder: Path, settings: Settings, telemetry: Telemetry, redis: RedisC
         threads=max(1, cores // settings.workers) if kind == "cpu" else 1,
         batch_tokens=settings.batch_tokens or BATCH_TOKENS[kind],
         queue_rows=settings.queue_rows,
+        idle_class=in_group() and cores > settings.workers,  # else event loops may leave the model no core
     )
     weigher = Weigher(
         tokenizer,

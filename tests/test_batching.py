@@ -35,6 +35,7 @@ def batcher(
     batch_tokens: int = 64,
     queue_rows: int = 100,
     threads: int = 1,
+    idle_class: bool = False,
     telemetry: Telemetry | None = None,
     clock: FakeClock | None = None,
 ) -> Batcher:
@@ -44,6 +45,7 @@ def batcher(
         threads=threads,
         batch_tokens=batch_tokens,
         queue_rows=queue_rows,
+        idle_class=idle_class,
         clock=clock or time.monotonic,
     )
 
@@ -533,10 +535,8 @@ def test_no_rows_have_no_scores() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no priority of their own")
-@pytest.mark.parametrize("grouped", [True, False])
-def test_the_models_threads_give_way_to_the_event_loop(grouped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.batching.in_group", lambda: grouped)
-
+@pytest.mark.parametrize("idle_class", [True, False])
+def test_the_models_threads_give_way_to_the_event_loop(idle_class: bool) -> None:
     async def work() -> None:
         found: list[tuple[int, int]] = []
 
@@ -544,10 +544,10 @@ def test_the_models_threads_give_way_to_the_event_loop(grouped: bool, monkeypatc
             thread = threading.get_native_id()
             found.append((os.sched_getscheduler(thread), os.getpriority(os.PRIO_PROCESS, thread)))
 
-        async with batcher(FakeModel(fails)) as it:
+        async with batcher(FakeModel(fails), idle_class=idle_class) as it:
             await it.score([row(1)])
         nice = os.nice(0)
-        assert found == [(os.SCHED_IDLE, nice) if grouped else (os.SCHED_OTHER, min(19, nice + NICER))]
+        assert found == [(os.SCHED_IDLE, nice) if idle_class else (os.SCHED_OTHER, min(19, nice + NICER))]
         assert (os.sched_getscheduler(0), os.nice(0)) == (os.SCHED_OTHER, nice)
 
     run(work)
