@@ -283,9 +283,10 @@ class Batcher:
         """The oldest row, and with it those nearest in length, as long as the padded batch stays small and the
         other threads that have nothing to do get their share.
         """
-        wanted = {entry: entry.wanted for entry in self._waiting}  # asked once: scores are cancelled without our lock
-        alive = [entry for entry in wanted if wanted[entry]]
-        self._leave([entry for entry in wanted if not wanted[entry]])
+        alive: list[_Entry] = []
+        gone: list[_Entry] = []
+        for entry in self._waiting:  # each is asked once, for scores are cancelled without our lock
+            (alive if entry.wanted else gone).append(entry)
         share = -(-len(alive) // (self._parallel - len(self._running)))
         oldest = alive[0].tokens if alive else 0
         near = sorted(alive[1:], key=lambda entry: abs(entry.tokens - oldest))
@@ -296,7 +297,7 @@ class Batcher:
             if len(batch) == share or longest * (len(batch) + 1) > self._batch_tokens:
                 break
             batch.append(entry)
-        self._leave(batch)
+        self._leave(gone + batch)
         return batch
 
 
