@@ -1,7 +1,7 @@
 """The arithmetic of an answer: logits to weights, weights to an order, token probabilities to values.
 
-In Python's own numbers: for the few dozen of a request that takes half of what numpy's calls would, and far less where
-the model has just driven numpy's code out of the processor's caches.
+In Python's own numbers: for the few dozen of a request that takes half of what numpy's calls would (and from 64 on as
+long or longer). With rows made in the same way the event loop takes 1.07 ms of a request beside the model, not 1.24.
 
 Knows: numpy's arrays. Does not know: tokens as text, the model, requests.
 """
