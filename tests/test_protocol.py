@@ -113,3 +113,30 @@ def test_what_is_long_is_not_kept_back() -> None:
         assert Open.written == [b"head " + b"x" * (MOST + 1)]
 
     run(work)
+
+
+def test_what_a_caller_has_sent_when_the_server_stops_is_answered_and_the_connection_ends() -> None:
+    async def work() -> None:
+        asked = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            server = uvicorn.Server(uvicorn.Config(answers, http=WholeAnswers, lifespan="off", log_config=None))
+            serving = asyncio.create_task(server.serve([listening]))
+            fresh, used, silent = [await asyncio.open_connection(*listening.getsockname()) for _ in range(3)]
+            used[1].write(asked)
+            assert BODY in await used[0].readuntil(BODY)
+            while len(server.server_state.connections) < 3:
+                await asyncio.sleep(0.01)
+            server.should_exit = True
+            while listening.fileno() >= 0:  # from here on, uvicorn has told each connection to end
+                await asyncio.sleep(0.01)
+            for reader, writer in (fresh, used):
+                writer.write(asked)
+                answer = await asyncio.wait_for(reader.read(), 5)
+                assert answer.endswith(BODY)
+                assert b"connection: close" in answer
+            assert await asyncio.wait_for(silent[0].read(), 5) == b""
+            await asyncio.wait_for(serving, 5)
+            for _, writer in (fresh, used, silent):
+                writer.close()
+
+    run(work)
