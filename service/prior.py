@@ -31,4 +31,5 @@ def open_prior(path: Path, tokenizer: Tokenizer) -> Prior:
         raise BundleError(f"the prior {path} cannot be read: {error}") from error
     if not all(map(math.isfinite, (default, *logits.values()))):
         raise BundleError(f"the prior {path} holds what is not a finite number")
-    return Prior({attribute_key(tokenizer.attribute(name)): logit for name, logit in logits.items()}, default)
+    plain_last = sorted(logits, key=lambda name: tokenizer.plain(name) == name)  # a plain name's own logit is its own
+    return Prior({attribute_key(tokenizer.attribute(name)): logits[name] for name in plain_last}, default)

@@ -5,7 +5,7 @@ Does not know: the model, logits, caching, requests.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from hashlib import blake2b
@@ -16,6 +16,7 @@ import tokenizers
 from numpy.typing import NDArray
 
 from service.errors import BundleError
+from service.naming import LEAST_LETTERS, plain_name
 
 Feed = dict[str, NDArray[np.int64]]
 
@@ -40,6 +41,16 @@ class QueryTokens:
         """(start, end) of each word."""
         return list(zip(self.starts, self.ends, strict=True))
 
+    def part(self, first: int, end: int) -> "QueryTokens":
+        """The query of its words `first` to `end` (exclusive) alone, from the tokens that it has."""
+        kept = [
+            (token, word - first)
+            for token, word in zip(self.ids[1:], self.word_of, strict=False)
+            if first <= word < end
+        ]
+        ids = (self.ids[0], *(token for token, _ in kept), self.ids[-1])
+        return QueryTokens(ids, self.starts[first:end], self.ends[first:end], tuple(word for _, word in kept))
+
 
 AttributeTokens = tuple[int, ...]
 
@@ -62,7 +73,7 @@ class Tokenizer:
     """The bundle's own tokenizer, with the limits its position embeddings set.
 
     A query longer than `max_query_tokens` (with [CLS] and [SEP]) or an attribute longer than
-    `max_attribute_tokens` (with [SEP]) is read up to there.
+    `max_attribute_tokens` (with [SEP]) is read up to there. An attribute is read by its plain name.
     """
 
     def __init__(self, path: Path, *, max_query_tokens: int, max_attribute_tokens: int) -> None:
@@ -74,7 +85,8 @@ class Tokenizer:
         self._tokenizer.no_padding()
         self._max_query = max_query_tokens - 2
         self._cls, self._sep = self._special(path, "[CLS]"), self._special(path, "[SEP]")
-        read = partial(_attribute_tokens, self._tokenizer, max_attribute_tokens - 1, self._sep)
+        self.plain = partial(plain_name, known=_words(self._tokenizer))
+        read = partial(_attribute_tokens, self._tokenizer, self.plain, max_attribute_tokens - 1, self._sep)
         self.attribute = lru_cache(maxsize=8_192)(read)
 
     def _special(self, path: Path, token: str) -> int:
@@ -101,8 +113,16 @@ class Tokenizer:
         return QueryTokens((self._cls, *ids, self._sep), tuple(starts), tuple(ends), tuple(word_of))
 
 
-def _attribute_tokens(tokenizer: tokenizers.Tokenizer, most: int, sep: int, name: str) -> AttributeTokens:
-    ids = tokenizer.encode(name, add_special_tokens=False).ids
+def _words(tokenizer: tokenizers.Tokenizer) -> Mapping[str, int]:
+    """The words of a vocabulary that are long enough to be told apart, with their ranks."""
+    pieces = tokenizer.get_vocab(with_added_tokens=False)
+    return {word: rank for word, rank in pieces.items() if len(word) >= LEAST_LETTERS and word.isalpha()}
+
+
+def _attribute_tokens(
+    tokenizer: tokenizers.Tokenizer, plain: Callable[[str], str], most: int, sep: int, name: str
+) -> AttributeTokens:
+    ids = tokenizer.encode(plain(name), add_special_tokens=False).ids
     return (*ids[:most], sep)
 
 

@@ -25,6 +25,21 @@ def test_an_attribute_is_known_however_it_is_written(tmp_path: Path, tokenizer: 
     assert logit(prior, tokenizer, name) == 2.5
 
 
+@pytest.mark.parametrize("name", ["attr_t_heel_height", "heelHeight", "heelheight"])
+def test_an_attribute_is_known_by_its_plain_name(tmp_path: Path, tokenizer: Tokenizer, name: str) -> None:
+    prior = open_prior(written(tmp_path, {"default": -1, "logits": {"heel height": 2.5}}), tokenizer)
+    assert logit(prior, tokenizer, name) == 2.5
+
+
+@pytest.mark.parametrize("names", [("uom", "unit of measure"), ("unit of measure", "uom")])
+def test_of_two_spellings_in_the_table_the_plain_ones_logit_holds(
+    tmp_path: Path, tokenizer: Tokenizer, names: tuple[str, str]
+) -> None:
+    logits = {name: float(name == "unit of measure") for name in names}
+    prior = open_prior(written(tmp_path, {"default": -1, "logits": logits}), tokenizer)
+    assert [logit(prior, tokenizer, name) for name in names] == [1.0, 1.0]
+
+
 def test_an_attribute_that_training_never_saw_has_the_default(tmp_path: Path, tokenizer: Tokenizer) -> None:
     prior = open_prior(written(tmp_path, {"default": -1.25, "logits": {"color": 2}}), tokenizer)
     assert logit(prior, tokenizer, "heel height") == -1.25
