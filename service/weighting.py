@@ -11,13 +11,14 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import chain
 from typing import Literal, NamedTuple, Protocol, TypeVar, cast
 
-from service import scoring
+from service import explaining, scoring
 from service.errors import BadInput, DeadlineExceeded, ModelFailed, Overloaded
+from service.explaining import Explanation
 from service.inflight import Compute
 from service.scoring import PairScore, RowScores
 from service.telemetry import Telemetry
@@ -98,13 +99,14 @@ class Value(NamedTuple):
 
 
 class WeightedAttribute(NamedTuple):
-    """A candidate with its weight; `position` is its place in the request."""
+    """A candidate with its weight; `position` is its place in the request. Explained where that was asked for."""
 
     position: int
     attribute: str
     weight: float
     logit: float
     values: tuple[Value, ...]
+    explanation: Explanation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,8 @@ class Weighing:
 class Weigher:
     """Weighs the attributes of one query after another.
 
-    `read`; where something is unknown then, `look_up`; where something still is, `complete`; `answer`.
+    `read`; where something is unknown then, `look_up`; where something still is, `complete`; `answer`; `explain` where
+    it is asked for.
     """
 
     def __init__(
@@ -178,11 +181,13 @@ class Weigher:
         temperature: float | None = None,
         deadline: float = math.inf,
         fallback: bool = False,
+        explain: int = 0,
         while_scoring: AbstractAsyncContextManager[object] | None = None,
     ) -> Weighting:
         """All steps that are needed, the model's inside `while_scoring`; what is known in process costs no waiting.
 
-        Raises what they raise, and DeadlineExceeded when they took too long.
+        The first `explain` attributes of the answer are explained. Raises what the steps raise, and DeadlineExceeded
+        when they took too long.
         """
         weighing = self.read(query, attributes)
         if weighing.unknown:
@@ -192,7 +197,11 @@ class Weigher:
                 await self.complete(weighing, deadline=deadline, fallback=fallback)
         if time.monotonic() > deadline:
             raise DeadlineExceeded("the answer was ready too late for the request's time")
-        return self.answer(weighing, temperature)
+        weighting = self.answer(weighing, temperature)
+        if explain and not weighing.degraded:
+            async with while_scoring or nullcontext():
+                return await self.explain(weighing, weighting, explain, deadline=deadline, fallback=fallback)
+        return weighting
 
     def read(self, query: str, attributes: Sequence[str]) -> Weighing:
         """Tokenise a request and look up what is known of it in process.
@@ -232,7 +241,7 @@ class Weigher:
         none of them: the prior answers for what is still unknown then.
         """
         now = time.monotonic()
-        by = now + (deadline - now) * FALLBACK_SHARE if fallback else deadline
+        by = _wanted_by(now, deadline, fallback=fallback)
 
         def compute(attributes: Sequence[bytes]) -> Awaitable[dict[bytes, PairScore]]:
             return self._score(weighing, attributes, by)
@@ -293,6 +302,50 @@ class Weigher:
         values = [_values(weighing, score) if score.spans else () for score in scores]
         ordered = [WeightedAttribute(i, names[i], weights[i], scores[i].logit, values[i]) for i in order]
         return Weighting(tuple(ordered), entropy, len(scores) - weighing.misses, weighing.misses, weighing.degraded)
+
+    async def explain(
+        self,
+        weighing: Weighing,
+        weighting: Weighting,
+        first: int,
+        *,
+        deadline: float = math.inf,
+        fallback: bool = False,
+    ) -> Weighting:
+        """The same with its first attributes explained, which the model is asked for; nothing of it is cached.
+
+        Raises as `complete` does. With `fallback` none of them: then nothing is explained.
+        """
+        now = time.monotonic()
+        by = _wanted_by(now, deadline, fallback=fallback)
+        explained = {weighing.candidates.keys[found.position]: found.logit for found in weighting.attributes[:first]}
+        query, names = weighing.tokens, [weighing.candidates.tokens[key] for key in explained]
+        parts = explaining.sub_queries(query)
+        tokens = sum(len(part.ids) for part in parts) + len(parts) * sum(map(len, names))
+        room = max(ROW_TOKENS, len(query.ids) + LEAST_ROOM)
+        try:
+            self._scorer.admit(tokens, deadline=by)
+            rows = [row for part in parts for row in pack(part, names, row_tokens=room)]
+            async with asyncio.timeout(None if math.isinf(by) else by - now):
+                scores = await self._scorer.score(rows)
+        except (Overloaded, ModelFailed, TimeoutError) as error:
+            if fallback:
+                return weighting
+            if isinstance(error, TimeoutError):
+                raise DeadlineExceeded("no explanation within the request's time") from error
+            raise
+        found = explaining.explanations(weighing.query, query, list(explained.values()), scores)
+        of_key = dict(zip(explained, found, strict=True))
+        keys = [weighing.candidates.keys[each.position] for each in weighting.attributes]
+        told = [
+            each._replace(explanation=of_key.get(key)) for each, key in zip(weighting.attributes, keys, strict=True)
+        ]
+        return replace(weighting, attributes=tuple(told))
+
+
+def _wanted_by(now: float, deadline: float, *, fallback: bool) -> float:
+    """When the model's answer is too late for this caller."""
+    return now + (deadline - now) * FALLBACK_SHARE if fallback else deadline
 
 
 def _then(first: Awaitable[_A], step: Callable[[_A], _B]) -> asyncio.Future[_B]:

@@ -77,6 +77,7 @@ async def _weigh(
             temperature=wanted.temperature,
             deadline=deadline,
             fallback=wanted.fallback,
+            explain=(wanted.top_k or len(wanted.attributes)) if wanted.explain else 0,
             while_scoring=while_scoring,
         )
     name: ModelName = {"name": deployment.bundle.name, "version": deployment.bundle.version}

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation, StringConstra
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
+from service.explaining import Explanation
 from service.weighting import WeightedAttribute, Weighting
 
 MAX_QUERY_CHARACTERS = 1024
@@ -48,7 +49,13 @@ class WeightsRequest(_Wire):
         allow_inf_nan=False,
         description="T in softmax(logit / T), in place of the bundle's calibrated one; smaller is sharper.",
     )
-    explain: bool = Field(False, description="Also answer each attribute's logit.")
+    explain: bool = Field(
+        False,
+        description="Also answer each attribute's `logit`, its `base` (the logit of an empty query), and as its "
+        "`explanation` how much each word of the query adds: the effects add up to `logit - base`. The model is asked "
+        "about twice as many times as the query has words (24 at most; neighbours are taken together in a longer one), "
+        "within the same time and queue; `top_k` keeps that small.",
+    )
     fallback: bool = Field(
         False,
         description="When the model cannot answer in time, answer from the cache, and from how much each attribute "
@@ -91,14 +98,30 @@ class ValueAnswer(TypedDict):
     confidence: float
 
 
+class EffectAnswer(TypedDict):
+    """A word of the query, `query[start:end]`, and the change of the attribute's logit that it makes."""
+
+    text: str
+    start: int
+    end: int
+    effect: float
+
+
 class WeightAnswer(TypedDict):
-    """One attribute; `index` is its place in the request. `logit` is there when the request asked to explain."""
+    """One attribute; `index` is its place in the request.
+
+    `logit`, `base` and `explanation` are there when the request asked to explain. `base` is the logit of an empty
+    query; the effects of all words, in their order, add up to `logit - base`. Both are null where the model could not
+    be asked in time and the request took a fallback.
+    """
 
     index: int
     attribute: str
     weight: float
     values: list[ValueAnswer]
     logit: NotRequired[float]
+    base: NotRequired[float | None]
+    explanation: NotRequired[list[EffectAnswer] | None]
 
 
 class ModelName(TypedDict):
@@ -205,4 +228,12 @@ def _weight_answer(found: WeightedAttribute, *, explain: bool) -> WeightAnswer:
     }
     if explain:
         answer["logit"] = found.logit
+        answer["base"] = found.explanation.base if found.explanation else None
+        answer["explanation"] = _effects(found.explanation) if found.explanation else None
     return answer
+
+
+def _effects(explanation: Explanation) -> list[EffectAnswer]:
+    return [
+        {"text": word.text, "start": word.start, "end": word.end, "effect": word.effect} for word in explanation.words
+    ]
