@@ -1,4 +1,4 @@
-"""Stage 4: the trained network as ONNX graphs in fp32 and fp16, and the temperature that calibrates its weights.
+"""Stage 5: the trained network as ONNX graphs in fp32 and fp16, and the temperature that calibrates its weights.
 
 Knows: the exporter, the names the graph must declare. Does not know: int8, bundles.
 """
@@ -18,14 +18,15 @@ from torch import Tensor, nn
 from model_export import evaluation, pretrained, records
 from model_export.batches import collated
 from model_export.config import Config
+from model_export.distilling import load, untrained
 from model_export.network import PackedRanker, Scores
+from model_export.pretrained import TOKENIZER
 from model_export.records import Record
-from model_export.train import WEIGHTS
 from service.model import INPUTS, OUTPUTS, open_graph
 
 OPSET = 23
 FP32, FP16 = "model.fp32.onnx", "model.fp16.onnx"
-TOKENIZER, CALIBRATION = "tokenizer.json", "calibration.json"
+CALIBRATION = "calibration.json"
 
 # What the exporter is shown; every size in it becomes a variable of the graph.
 SAMPLE = (
@@ -43,15 +44,12 @@ class HalfPrecision(nn.Module):
 
     def forward(self, *feed: Tensor) -> Scores:
         """As PackedRanker."""
-        logits, value_logits = self.ranker(*feed)
-        return Scores(logits.float(), value_logits.float())
+        return Scores(*(output.float() for output in self.ranker(*feed)))
 
 
 def load_trained(config: Config, trained: Path) -> PackedRanker:
     """The network with the weights that training kept."""
-    ranker = PackedRanker(pretrained.load_bert(pretrained.base_folder(config)))
-    ranker.load_state_dict(torch.load(trained / WEIGHTS, weights_only=True, map_location="cpu"))
-    return ranker.eval()
+    return load(untrained(config), trained)
 
 
 @contextmanager
@@ -93,7 +91,7 @@ def export(config: Config, examples: Path, trained: Path, out: Path) -> dict[str
     to_onnx(load_trained(config, trained), config, out / FP32)
     if config.gpu_file:
         to_onnx(HalfPrecision(load_trained(config, trained)), config, out / FP16)
-    shutil.copyfile(pretrained.base_folder(config) / TOKENIZER, out / TOKENIZER)
+    shutil.copyfile(pretrained.start_folder(config) / TOKENIZER, out / TOKENIZER)
     model, tokenizer = open_graph(out / FP32, device="cpu"), pretrained.tokenizer(config)
     dev = [record for name in config.sources for record in records.read(examples / f"{name}.dev.jsonl") if record.ranks]
     temperature = evaluation.fit_temperature(

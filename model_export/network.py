@@ -1,4 +1,4 @@
-"""The network: a BERT that reads a query and all its candidates in one pass, with two heads.
+"""The network: a BERT that reads a query and all its candidates in one pass, with two heads and an embedding.
 
 Knows: the attention pattern of a packed row, the heads.
 Does not know: losses, data, where a pretrained encoder comes from, ONNX.
@@ -12,10 +12,13 @@ from transformers import BertModel
 
 
 class Scores(NamedTuple):
-    """What one pass gives: `logits` (rows, candidates) and `value_logits` (rows, candidates, query tokens)."""
+    """What one pass gives: `logits` (rows, candidates), `value_logits` (rows, candidates, query tokens) and
+    `embeddings` (rows, width), a unit vector of each query.
+    """
 
     logits: Tensor
     value_logits: Tensor
+    embeddings: Tensor
 
 
 def visible(block_ids: Tensor) -> Tensor:
@@ -31,7 +34,8 @@ class PackedRanker(nn.Module):
     """One logit for each candidate, and for each candidate one logit for each query token.
 
     `importance` reads the last token of a candidate's block; `value` is the product of a candidate
-    vector and a query token vector, so the probability that this token belongs to the candidate's value.
+    vector and a query token vector, so the probability that this token belongs to the candidate's value. No token of
+    the query sees a candidate, so the mean of their vectors embeds the query, whatever the candidates are.
     """
 
     def __init__(self, encoder: BertModel) -> None:
@@ -67,4 +71,13 @@ class PackedRanker(nn.Module):
         tokens = hidden.index_select(1, query_positions)
         scale = hidden.shape[-1] ** -0.5
         values = self.value_attribute(attributes) @ self.value_token(tokens).transpose(1, 2)
-        return Scores(self.importance(attributes).squeeze(-1), values * scale + self.value_bias)
+        return Scores(
+            self.importance(attributes).squeeze(-1), values * scale + self.value_bias, embedded(hidden, block_ids)
+        )
+
+
+def embedded(hidden: Tensor, block_ids: Tensor) -> Tensor:
+    """The mean vector of each row's block 0, [CLS] and [SEP] included, at length 1: (rows, width)."""
+    own = (block_ids == 0).to(hidden.dtype)[:, None, :]
+    mean = (own @ hidden).squeeze(1) / own.sum(-1)
+    return nn.functional.normalize(mean, dim=-1)

@@ -1,4 +1,4 @@
-"""Stage 6: hold every graph against the network it came from, through the code that serves, and refuse what drifts.
+"""Stage 7: hold every graph against the network it came from, through the code that serves, and refuse what drifts.
 
 Knows: the thresholds' meaning. Does not know: how a graph was made, how a bundle is laid out.
 """
@@ -38,8 +38,8 @@ def torch_difference(network: torch.nn.Module, model: Model, rows: Sequence[Row]
     for row in rows:
         feed = collate([row])
         with torch.inference_mode():
-            logits, values = network(*(torch.from_numpy(feed[name]) for name in INPUTS))
-        theirs = RowScores(logits[0].numpy(), values[0, :, 1:-1].numpy())
+            logits, values, embeddings = network(*(torch.from_numpy(feed[name]) for name in INPUTS))
+        theirs = RowScores(logits[0].numpy(), values[0, :, 1:-1].numpy(), embeddings[0].numpy())
         largest = max(largest, difference(model.run([row])[0], theirs))
     return largest
 
@@ -55,9 +55,10 @@ def batched_difference(model: Model, rows: Sequence[Row], *, size: int = 16) -> 
 
 
 def difference(ours: RowScores, theirs: RowScores) -> float:
-    """The largest difference of a logit, or of the probability that a token belongs to a value."""
+    """The largest difference of a logit, of the probability that a token belongs to a value, or in the embedding."""
     mine, other = (1 / (1 + np.exp(-scores.value_logits)) for scores in (ours, theirs))
-    return max(float(np.abs(ours.logits - theirs.logits).max()), float(np.abs(mine - other).max(initial=0)))
+    pairs = (ours.logits, theirs.logits), (mine, other), (ours.embedding, theirs.embedding)
+    return max(float(np.abs(one - two).max(initial=0)) for one, two in pairs)
 
 
 class Findings:

@@ -18,7 +18,7 @@ from typing import Any
 
 from service.errors import BundleError
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 ROLES = ("tokenizer", "cpu", "gpu", "prior")
 REQUIRED_ROLES = ("tokenizer", "cpu", "prior")

@@ -23,7 +23,7 @@ from service.scoring import RowScores
 from service.text import Feed, Row, collate
 
 INPUTS = ("input_ids", "block_ids", "position_ids", "attribute_positions", "query_positions")
-OUTPUTS = ("logits", "value_logits")
+OUTPUTS = ("logits", "value_logits", "embeddings")
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 HEAVY = ("MatMul", "Gemm", "Attention", "LayerNorm", "Gelu", "Softmax")
 """Parts of the names of operators that a device which was asked for must take; the rest, on shapes, may stay behind."""
@@ -49,13 +49,15 @@ class Model:
     def run(self, rows: list[Row]) -> list[RowScores]:
         """Score rows as one batch. Raises ModelFailed when the graph fails or gives what is not a number."""
         try:
-            logits, value_logits = self._run(rows)
+            logits, value_logits, embeddings = self._run(rows)
         except Exception as error:  # onnxruntime's exceptions share no narrower root
             raise ModelFailed(f"the model failed on a batch of {len(rows)} rows") from error
-        if not (np.isfinite(logits).all() and np.isfinite(value_logits).all()):
+        if not all(np.isfinite(scores).all() for scores in (logits, value_logits, embeddings)):
             raise ModelFailed("the model gave a score that is not a finite number")
         return [
-            RowScores(logits[i, : len(row.ends)], value_logits[i, : len(row.ends), 1 : row.query_length - 1])
+            RowScores(
+                logits[i, : len(row.ends)], value_logits[i, : len(row.ends), 1 : row.query_length - 1], embeddings[i]
+            )
             for i, row in enumerate(rows)
         ]
 
@@ -65,7 +67,9 @@ class Model:
             return found
         feed = bucketed(collate([*rows, *rows[-1:] * (_power_of_two(len(rows)) - len(rows))]))
         shape = feed["attribute_positions"].shape
-        return self.bound.run(feed, {"logits": shape, "value_logits": (*shape, len(feed["query_positions"]))})
+        (width,) = (node.shape[-1] for node in self.session.get_outputs() if node.name == "embeddings")
+        values = (*shape, len(feed["query_positions"]))
+        return self.bound.run(feed, {"logits": shape, "value_logits": values, "embeddings": (shape[0], width)})
 
 
 def bucketed(feed: Feed) -> Feed:

@@ -44,13 +44,15 @@ def order(weights: Sequence[float]) -> list[int]:
 
 
 class RowScores(NamedTuple):
-    """What the model says of a packed row: `logits` (candidates,), `value_logits` (candidates, query tokens).
+    """What the model says of a packed row: `logits` (candidates,), `value_logits` (candidates, query tokens) and the
+    query's `embedding` (width,), a unit vector that does not depend on the candidates.
 
     The query tokens are those between [CLS] and [SEP].
     """
 
     logits: NDArray[np.float32]
     value_logits: NDArray[np.float32]
+    embedding: NDArray[np.float32]
 
 
 class PairScore(NamedTuple):

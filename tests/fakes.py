@@ -25,10 +25,11 @@ HOST = "127.0.0.1"
 
 
 def scores_of(row: Row) -> RowScores:
-    """What the fake model says: logits are sums of the block's tokens, no values."""
+    """What the fake model says: logits are sums of the block's tokens, no values, one embedding for all."""
     blocks = np.array(row.block_ids)
     sums = [float(np.array(row.input_ids)[blocks == block].sum()) for block in range(1, len(row.ends) + 1)]
-    return RowScores(np.array(sums, np.float32), np.full((len(sums), row.query_length - 2), -9, np.float32))
+    values = np.full((len(sums), row.query_length - 2), -9, np.float32)
+    return RowScores(np.array(sums, np.float32), values, np.eye(1, 4, dtype=np.float32)[0])
 
 
 class FakeModel:

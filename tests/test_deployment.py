@@ -35,7 +35,7 @@ class Numbered(FakeModel):
         self.number = number
 
     def run(self, rows: list[Row]) -> list[RowScores]:
-        return [RowScores(s.logits * 0 + self.number, s.value_logits) for s in super().run(rows)]
+        return [s._replace(logits=s.logits * 0 + self.number) for s in super().run(rows)]
 
 
 class Builder:

@@ -11,8 +11,8 @@ from tiny import row, shop_records, tiny_config, tiny_graph, tiny_ranker, tiny_t
 
 from model_export import records
 from model_export.config import Config
+from model_export.distilling import WEIGHTS
 from model_export.export import CALIBRATION, FP32, TOKENIZER, export, load_trained
-from model_export.train import WEIGHTS
 from model_export.verify import torch_difference
 from service.model import Model, open_graph
 from service.text import Row, collate

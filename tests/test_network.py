@@ -122,3 +122,25 @@ def test_each_block_sees_the_query_and_itself_and_padding_is_seen_by_padding_alo
         [1, 0, 1, 0],
         [1, 0, 0, 1],
     ]
+
+
+def test_the_embedding_is_the_mean_of_the_querys_tokens_at_length_one(
+    ranker: PackedRanker, tokenizer: Tokenizer
+) -> None:
+    query = torch.tensor([tokenizer.query(QUERY).ids])
+    with torch.inference_mode():
+        mean = ranker.encoder(input_ids=query).last_hidden_state.mean(1)
+    assert near(scores(ranker, row(tokenizer, QUERY, "color")).embeddings, torch.nn.functional.normalize(mean, dim=-1))
+
+
+def test_the_embedding_does_not_depend_on_the_candidates_or_on_longer_rows(
+    ranker: PackedRanker, tokenizer: Tokenizer
+) -> None:
+    alone = scores(ranker, *pack(tokenizer.query(QUERY), [], row_tokens=64)).embeddings
+    among = scores(ranker, row(tokenizer, QUERY, *NAMES), row(tokenizer, f"large round {QUERY} for men", "color"))
+    assert near(among.embeddings[:1], alone)
+
+
+def test_an_embedding_depends_on_the_query(ranker: PackedRanker, tokenizer: Tokenizer) -> None:
+    one, other = scores(ranker, row(tokenizer, QUERY, "color"), row(tokenizer, "blue lamp", "color")).embeddings
+    assert (one - other).abs().max().item() > 1e-2

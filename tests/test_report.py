@@ -72,6 +72,7 @@ def write_graph(path: Path) -> None:
         helper.make_node("Unsqueeze", ["logits", "axis"], ["column"]),
         helper.make_node("Cast", ["query_positions"], ["tokens"], to=TensorProto.FLOAT),
         helper.make_node("Add", ["column", "tokens"], ["value_logits"]),
+        helper.make_node("Cast", ["position_ids"], ["embeddings"], to=TensorProto.FLOAT),
     ]
     inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, shape) for name, shape in shapes.items()]
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in OUTPUTS]

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from service.scoring import RowScores, entropy, order, pair_scores, softmax
 
+NOWHERE = np.zeros(4, np.float32)
+
 LOGITS = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=256)
 TEMPERATURES = st.floats(5e-324, 1e6)
 
@@ -52,17 +54,17 @@ def test_entropy_of_one_sure_weight_is_zero() -> None:
 
 def test_a_value_is_a_run_of_words_over_the_threshold() -> None:
     logits = np.array([[4.0, 4.0, -4.0, 2.0]], np.float32)
-    (score,) = pair_scores(RowScores(np.zeros(1, np.float32), logits), (0, 1, 2, 3), threshold=0.5)
+    (score,) = pair_scores(RowScores(np.zeros(1, np.float32), logits, NOWHERE), (0, 1, 2, 3), threshold=0.5)
     assert [(span.first, span.last) for span in score.spans] == [(0, 1), (3, 3)]
 
 
 def test_a_word_is_judged_by_the_mean_of_its_tokens() -> None:
     logits = np.array([[3.0, -1.0, -5.0]], np.float32)
-    (score,) = pair_scores(RowScores(np.zeros(1, np.float32), logits), (0, 0, 1), threshold=0.5)
+    (score,) = pair_scores(RowScores(np.zeros(1, np.float32), logits, NOWHERE), (0, 0, 1), threshold=0.5)
     assert [(span.first, span.last) for span in score.spans] == [(0, 0)]
     assert score.spans[0].confidence == pytest.approx(1 / (1 + math.exp(-1.0)))
 
 
 def test_a_query_of_no_words_states_nothing() -> None:
-    (score,) = pair_scores(RowScores(np.ones(1, np.float32), np.zeros((1, 0), np.float32)), (), threshold=0.5)
+    (score,) = pair_scores(RowScores(np.ones(1, np.float32), np.zeros((1, 0), np.float32), NOWHERE), (), threshold=0.5)
     assert score == (1.0, ())

@@ -14,14 +14,25 @@ from tiny import shop_records, tiny_config, tiny_graph, tiny_ranker, tiny_tokeni
 
 from model_export import records
 from model_export.config import Config
+from model_export.distilling import WEIGHTS
 from model_export.export import CALIBRATION, FP16, FP32
-from model_export.quantise import INT8, weights_of
+from model_export.quantise import INT8
+from model_export.ranges import weights_of
 from model_export.records import Record
 from model_export.rows import packed
 from model_export.stage import StageFailed
-from model_export.train import WEIGHTS
-from model_export.verify import ENOUGH, METRICS, Findings, batched_difference, refuse, torch_difference, verify
+from model_export.verify import (
+    ENOUGH,
+    METRICS,
+    Findings,
+    batched_difference,
+    difference,
+    refuse,
+    torch_difference,
+    verify,
+)
 from service.model import open_graph
+from service.scoring import RowScores
 from service.text import Row
 
 # Without training, the candidates' weights lie close together, and so they do still after a drift.
@@ -218,6 +229,12 @@ def test_the_difference_to_pytorch_is_that_of_the_value_probabilities_too(rows: 
     torch.nn.init.constant_(network.value_bias, -1.75)
     graph = open_graph(tmp_path / FP32, device="cpu", threads=1)
     assert torch_difference(network, graph, rows) > 1e-2
+
+
+def test_the_difference_is_that_of_the_embeddings_too() -> None:
+    logits, values = np.zeros(1, np.float32), np.zeros((1, 2), np.float32)
+    one, other = (RowScores(logits, values, np.array(embedding)) for embedding in ([0.6, 0.8], [0.5, 0.8]))
+    assert difference(one, other) == pytest.approx(0.1)
 
 
 def test_a_graph_says_the_same_of_a_row_in_a_batch_and_alone(rows: list[Row], tmp_path: Path) -> None:
