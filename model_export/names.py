@@ -1,6 +1,7 @@
 """How people and catalogues spell attribute names, written by hand.
 
-Knows: the plain name of each QueryNER type, and other spellings of common attributes.
+Knows: the plain name of each QueryNER type, other spellings of common attributes, expressions kept for measuring, a few
+words of other languages.
 Does not know: which attribute a query wants.
 """
 
@@ -22,6 +23,90 @@ QUERYNER_TYPES = {
     "origin": "country of origin",
     "time": "time period",
     "product_number": "model number",
+}
+
+# The name of QueryNER's first type in the languages of the taxonomy.
+PRODUCT_TYPE = {
+    "en": "product type",
+    "zh-CN": "产品类型",
+    "zh-TW": "產品類型",
+    "ja": "商品タイプ",
+    "de": "Produkttyp",
+    "es": "tipo de producto",
+    "fr": "type de produit",
+    "pt-BR": "tipo de produto",
+}
+
+# Values that the taxonomy's translations get wrong or odd ("red" as red wine), by their keys there.
+MENDED_VALUES: dict[str, dict[str, str]] = {
+    "zh-CN": {
+        "color__beige": "米色",
+        "color__blue": "蓝色",
+        "color__navy": "藏青色",
+        "color__orange": "橙色",
+        "color__pink": "粉色",
+        "color__red": "红色",
+        "color__white": "白色",
+        "fabric__canvas": "帆布",
+        "fabric__fleece": "抓绒",
+        "fabric__plush": "毛绒",
+        "material__bronze": "青铜",
+        "material__canvas": "帆布",
+        "material__copper": "铜",
+        "material__fleece": "抓绒",
+        "material__plush": "毛绒",
+    },
+    "zh-TW": {
+        "color__beige": "米色",
+        "color__blue": "藍色",
+        "color__gray": "灰色",
+        "color__orange": "橙色",
+        "color__red": "紅色",
+        "color__white": "白色",
+        "age_group__babies": "嬰兒",
+        "material__concrete": "混凝土",
+    },
+    "ja": {"color__gray": "グレー", "color__navy": "ネイビー"},
+    "pt-BR": {"color__gold": "Dourado", "color__gray": "Cinza", "color__silver": "Prata", "color__yellow": "Amarelo"},
+}
+
+# What QueryNER's types are called in other languages, where the taxonomy does not say.
+TYPES_IN = {
+    "zh-CN": {
+        "product type": "产品类型",
+        "feature": "特点",
+        "brand": "品牌",
+        "department": "适用人群",
+        "product name": "产品名称",
+        "theme": "主题",
+        "size": "尺寸",
+        "color": "颜色",
+        "shape": "形状",
+        "material": "材质",
+        "occasion": "场合",
+        "condition": "新旧程度",
+        "quantity": "数量",
+        "price": "价格",
+        "country of origin": "原产地",
+        "time period": "年代",
+        "model number": "型号",
+        "gender": "性别",
+        "style": "风格",
+        "weight": "重量",
+        "flavor": "口味",
+    },
+    "zh-TW": {
+        "product type": "產品類型",
+        "feature": "特色",
+        "brand": "品牌",
+        "department": "適用對象",
+        "product name": "產品名稱",
+        "size": "尺寸",
+        "quantity": "數量",
+        "price": "價格",
+        "model number": "型號",
+        "weight": "重量",
+    },
 }
 
 # How else a name may be written, the meaning being the same for the records that use it.
@@ -85,5 +170,49 @@ SPELLINGS: dict[str, tuple[str, ...]] = {
     "closure type": ("closure", "fastening", "type of closure"),
     "storage drive type installed": ("storage", "hard drive", "drive type"),
     "memory technology": ("memory", "ram", "memory type"),
+    "产品类型": ("商品类型", "品类", "类别", "类目", "产品种类", "商品种类"),
+    "颜色": ("色彩", "色系", "颜色分类", "商品颜色", "主色"),
+    "材质": ("材料", "质地", "面料", "主要材质", "材质成分"),
+    "尺寸": ("大小", "规格", "尺码", "尺寸规格"),
+    "尺码": ("大小", "尺寸", "鞋码", "码数"),
+    "品牌": ("牌子", "品牌名称", "商标", "厂商"),
+    "图案": ("花纹", "花色", "印花", "图案类型"),
+    "形状": ("外形", "造型", "形态"),
+    "价格": ("价位", "售价", "价钱", "价格区间"),
+    "数量": ("件数", "个数", "包装数量"),
+    "适用人群": ("人群", "适用对象", "性别", "适合人群"),
+    "目标性别": ("性别", "适用性别", "男女"),
+    "年龄段": ("适用年龄", "年龄", "年龄组"),
+    "风格": ("款式", "样式", "款型"),
+    "重量": ("净重", "毛重", "商品重量"),
+    "口味": ("味道", "风味"),
+    "型号": ("货号", "产品型号", "商品编号"),
+    "特点": ("特性", "功能", "产品特点", "功能特点"),
+    "原产地": ("产地", "产地国家", "生产地"),
+    "场合": ("适用场合", "使用场景", "场景"),
+    "面料": ("布料", "材质", "织物"),
+    "保养说明": ("洗涤说明", "洗护方式", "洗涤保养"),
     "suitable space": ("room type", "room", "for which room"),
+}
+
+# For measuring alone: what else a caller may write for each plain name of QueryNER. Neither the spellings above nor the
+# names of the public sets hold any of these, so that no training has seen them; keep it so.
+UNSEEN: dict[str, tuple[str, ...]] = {
+    "product type": ("what it is", "sort of article", "merchandise kind"),
+    "feature": ("key trait", "special property", "distinguishing quality"),
+    "brand": ("producer", "trademark", "made by"),
+    "department": ("intended wearer", "who it is for", "shopper group"),
+    "product name": ("commercial name", "range name", "trade title"),
+    "theme": ("story or character", "what it shows", "portrayed figure"),
+    "size": ("how big", "proportions", "sizing"),
+    "color": ("hue", "tint", "coloring"),
+    "shape": ("outline", "contour", "geometric form"),
+    "material": ("what it is made of", "substance", "crafted from"),
+    "occasion": ("celebration", "festivity", "when to use it"),
+    "condition": ("wear and tear", "used or unused", "refurbished status"),
+    "quantity": ("how many", "units included", "number per box"),
+    "price": ("how much it costs", "amount to pay", "retail value"),
+    "country of origin": ("where it comes from", "provenance", "producing country"),
+    "time period": ("decade", "vintage", "historical age"),
+    "model number": ("manufacturer code", "catalog number", "reference number"),
 }

@@ -1,12 +1,18 @@
 """The one record that every source is read into, and its JSONL form, which is also how users bring their data.
 
     {"query": "red wool rug", "attributes": ["color", "material", "price"], "gains": [1, 1, 0],
-     "values": [["red"], [[4, 8]], []], "weight": 1.0}
+     "values": [["red"], [[4, 8]], []], "weight": 1.0,
+     "products": [{"gain": 1, "title": "Berber runner", "values": ["red", "wool", null]}]}
 
 `gains[i]` says how much `attributes[i]` matters for the query, 0 not at all; what counts is their proportion.
 `values[i]` lists the words of the query that state it, as text or as [start, end) in Unicode code points; `[]` says
-that the query states none, `null` that nobody knows. `weight` says how much the record counts. `values` and `weight`
-may be left out.
+that the query states none, `null` that nobody knows. `weight` says how much the record counts.
+
+`products` are to be ranked for the query: `gain` says how relevant each is, 0 not at all, and `values[i]` is what it
+has for `attributes[i]` as text, `null` where it has nothing. A record whose own `gains` are all 0 says nothing of its
+attributes by itself: it teaches through the ranking of its products alone.
+
+`values`, `weight` and `products` may be left out.
 
 Knows: the record, its checks, its file form. Does not know: where records come from.
 """
@@ -27,6 +33,15 @@ class BadRecord(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Product:
+    """How relevant a product is for its record's query, and its value of each of the record's attributes."""
+
+    gain: float
+    title: str
+    values: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """A query, candidates with their gains, and where in the query each candidate's value stands (None: unknown)."""
 
@@ -35,6 +50,7 @@ class Record:
     gains: tuple[float, ...]
     values: tuple[tuple[Span, ...] | None, ...]
     weight: float = 1.0
+    products: tuple[Product, ...] = ()
 
     @property
     def ranks(self) -> bool:
@@ -66,7 +82,27 @@ def parse(line: dict[str, Any]) -> Record:
     if not _is_number(weight) or weight < 0:
         raise BadRecord("'weight' must be a number of at least 0")
     spans = tuple(None if stated is None else tuple(_span(query, value) for value in stated) for stated in values)
-    return Record(query, tuple(attributes), tuple(map(float, gains)), spans, float(weight))
+    products = line.get("products")
+    if products is not None and not isinstance(products, list):
+        raise BadRecord("'products' must be a list")
+    ranked = tuple(_product(product, len(attributes)) for product in products or ())
+    return Record(query, tuple(attributes), tuple(map(float, gains)), spans, float(weight), ranked)
+
+
+def _product(product: Any, attributes: int) -> Product:
+    if not isinstance(product, dict):
+        raise BadRecord("'products' must hold objects with 'gain', 'title' and 'values'")
+    gain: Any = product.get("gain")
+    title, values = product.get("title"), product.get("values")
+    if not _is_number(gain) or gain < 0:
+        raise BadRecord("the 'gain' of a product must be a number of at least 0")
+    if not isinstance(title, str) or not title.strip():
+        raise BadRecord("the 'title' of a product must be a text that is not blank")
+    if not isinstance(values, list) or len(values) != attributes:
+        raise BadRecord("the 'values' of a product must hold one text or null for each attribute")
+    if not all(value is None or isinstance(value, str) for value in values):
+        raise BadRecord("the 'values' of a product must be texts or null")
+    return Product(float(gain), title, tuple(values))
 
 
 def _is_number(value: Any) -> bool:
@@ -107,13 +143,15 @@ def find_value(text: str, value: str) -> Span | None:
 
 def dump(record: Record) -> dict[str, Any]:
     """The JSON form of a record; `parse(dump(r)) == r`."""
-    return {
+    content = {
         "query": record.query,
         "attributes": list(record.attributes),
         "gains": list(record.gains),
         "values": [None if spans is None else [list(span) for span in spans] for spans in record.values],
         "weight": record.weight,
     }
+    products = [{"gain": p.gain, "title": p.title, "values": list(p.values)} for p in record.products]
+    return content | {"products": products} if products else content
 
 
 def read(path: Path) -> Iterator[Record]:

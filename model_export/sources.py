@@ -26,14 +26,15 @@ def write_sources(config: Config, out: Path) -> dict[str, Any]:
     counts = {}
     for name, source in config.sources.items():
         counts[name] = {
-            half: records.write(out / f"{name}.{half}.jsonl", _half(config, source, half)) for half in ("train", "dev")
+            half: records.write(out / f"{name}.{half}.jsonl", half_of(config, source, half))
+            for half in ("train", "dev")
         }
-    return {"records": counts, "files": {name: _files(config, source) for name, source in config.sources.items()}}
+    return {"records": counts, "files": {name: raw_files(config, source) for name, source in config.sources.items()}}
 
 
-def _files(config: Config, source: Source) -> dict[str, str]:
+def raw_files(config: Config, source: Source) -> dict[str, str]:
     """The hash of every file the source was read from, by its path under the data folder."""
-    paths = [path for path in (source.train, source.dev) if path is not None]
+    paths = source.paths
     found = hashes(config.data / path for path in paths)
     parents = [path.parent for path in paths]
     return {
@@ -42,10 +43,13 @@ def _files(config: Config, source: Source) -> dict[str, str]:
     }
 
 
-def _half(config: Config, source: Source, half: str) -> Iterator[Record]:
+def half_of(config: Config, source: Source, half: str) -> Iterator[Record]:
+    """The records of a source's half, "train" or "dev"."""
     read = READERS[source.reader]
+    if source.catalogue is not None:
+        source = source.model_copy(update={"catalogue": config.data / source.catalogue})
     if source.dev is not None:
         path = source.train if half == "train" else source.dev
-        return (record for _, record in read(config.data / path, config.seed))
-    keyed = read(config.data / source.train, config.seed)
+        return (record for _, record in read(config.data / path, source, config.seed))
+    keyed = read(config.data / source.train, source, config.seed)
     return (record for key, record in keyed if kept_aside(key, source.keep_aside) == (half == "dev"))

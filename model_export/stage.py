@@ -39,8 +39,13 @@ def hashes(inputs: Iterable[Path]) -> dict[str, str]:
 
 
 def code(*modules: str) -> dict[str, str]:
-    """The hashes of modules of this package: a stage runs again when what it is made of changes."""
-    return {name: sha256(Path(__file__).with_name(f"{name}.py")) for name in modules}
+    """The hashes of modules of this package: a stage runs again when what it is made of changes.
+
+    A package among them counts with all its modules.
+    """
+    folder = Path(__file__).parent
+    files = [file for name in modules for file in sorted((folder / name).glob("*.py")) or [folder / f"{name}.py"]]
+    return {str(file.relative_to(folder).with_suffix("")): sha256(file) for file in files}
 
 
 def run(

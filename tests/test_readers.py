@@ -3,12 +3,14 @@
 import gzip
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from model_export.names import QUERYNER_TYPES
-from model_export.readers import APPLIES, READERS
+from model_export.config import Source
+from model_export.names import PRODUCT_TYPE, QUERYNER_TYPES
+from model_export.readers import READERS
+from model_export.readers.taxonomy_values import APPLIES
 from model_export.records import BadRecord, Record
 
 ATTRIBUTES: list[dict[str, Any]] = [
@@ -29,8 +31,13 @@ def write_lines(path: Path, lines: list[dict[str, Any]]) -> Path:
     return path
 
 
-def read(reader: str, path: Path, seed: int = 7) -> list[Record]:
-    return [record for _, record in READERS[reader](path, seed)]
+def keyed(reader: str, path: Path, seed: int = 7, **options: Any) -> list[tuple[str, Record]]:
+    source = {"reader": reader, "train": path, "licence": "CC0-1.0", "rate": 1}
+    return list(READERS[reader](path, Source.model_validate(source | options), seed))
+
+
+def read(reader: str, path: Path, seed: int = 7, **options: Any) -> list[Record]:
+    return [record for _, record in keyed(reader, path, seed, **options)]
 
 
 def stated(record: Record) -> dict[str, list[str]]:
@@ -131,7 +138,7 @@ def test_taxonomy_leaves_out_kinds_without_attributes(taxonomy: Path) -> None:
 
 
 def test_taxonomy_values_compose_three_queries_for_each_kind_with_values(taxonomy: Path) -> None:
-    assert [key for key, _ in READERS["taxonomy_values"](taxonomy, 7)] == ["shelving"] * 3
+    assert [key for key, _ in keyed("taxonomy_values", taxonomy)] == ["shelving"] * 3
 
 
 def test_taxonomy_values_state_the_kind_and_values_of_its_own(taxonomy: Path) -> None:
@@ -165,10 +172,76 @@ def test_taxonomy_values_are_the_same_for_the_same_seed(taxonomy: Path) -> None:
     assert read("taxonomy_values", taxonomy, 3) == read("taxonomy_values", taxonomy, 3)
 
 
+# Lines of the zh-CN names as they are, but for "manuals".
+NAMES_ZH: dict[str, dict[str, str]] = {
+    "attributes": {"color": "颜色", "assembly": "组装说明"},
+    "categories": {"fr-1": "搁架"},
+    "values": {"color__red": "红酒", "color__other": "其他"},
+}
+
+
+@pytest.fixture
+def zh(taxonomy: Path) -> Path:
+    (taxonomy / "names.zh-CN.json.gz").write_bytes(gzip.compress(json.dumps(NAMES_ZH).encode()))
+    return taxonomy
+
+
+def test_taxonomy_in_another_language_is_kept_aside_by_its_english_kind(zh: Path) -> None:
+    (only,) = keyed("taxonomy", zh, language="zh-CN")
+    assert (only[0], only[1].query) == ("shelving", "搁架")
+
+
+def test_taxonomy_names_without_a_translation_stay_english(zh: Path) -> None:
+    assert read("taxonomy", zh, language="zh-CN")[0].attributes == ("颜色", "frame color", "组装说明")
+
+
+def test_taxonomy_names_stay_english_for_the_share_that_is_asked_for(zh: Path) -> None:
+    (record,) = read("taxonomy", zh, language="zh-CN", english_names=1)
+    assert (record.query, record.attributes) == ("搁架", ("color", "frame color", "assembly notes"))
+
+
+def test_taxonomy_values_that_are_translated_wrong_are_mended(zh: Path) -> None:
+    found = [stated(record) for seed in range(20) for record in read("taxonomy_values", zh, seed, language="zh-CN")]
+    assert {word for values in found for word in values.get("颜色", ())} == {"红色", "藏青色"}
+
+
+def test_taxonomy_values_without_a_translation_are_left_out(zh: Path) -> None:
+    (zh / "names.zh-CN.json.gz").rename(zh / "names.zh-TW.json.gz")
+    found = [stated(record) for seed in range(20) for record in read("taxonomy_values", zh, seed, language="zh-TW")]
+    assert {word for values in found for word in values.get("颜色", ())} == {"紅色"}
+
+
+def test_taxonomy_values_of_scripts_without_spaces_come_with_and_without(zh: Path) -> None:
+    found = [read("taxonomy_values", zh, seed, language="zh-CN") for seed in range(20)]
+    queries = {record.query for batch in found for record in batch}
+    assert {"红色搁架", "红色 搁架"} <= queries
+
+
+def test_taxonomy_values_between_latin_letters_always_have_a_space(zh: Path) -> None:
+    names = NAMES_ZH | {"categories": {"fr-1": "DVD"}, "values": {"color__navy": "Navy"}}
+    (zh / "names.zh-TW.json.gz").write_bytes(gzip.compress(json.dumps(names).encode()))
+    found = [record.query for seed in range(20) for record in read("taxonomy_values", zh, seed, language="zh-TW")]
+    assert "navy dvd" in found and not {"navydvd", "dvdnavy"} & set(found)
+
+
+def test_taxonomy_values_name_the_product_type_as_they_name_the_rest(zh: Path) -> None:
+    for share, name in ((0, "产品类型"), (1, "product type")):
+        assert all(name in r.attributes for r in read("taxonomy_values", zh, language="zh-CN", english_names=share))
+
+
+def test_every_language_of_a_source_has_its_word_for_product_type() -> None:
+    assert set(PRODUCT_TYPE) == set(get_args(Source.model_fields["language"].annotation))
+
+
+def test_a_language_whose_names_are_not_there_is_refused_by_its_file(taxonomy: Path) -> None:
+    with pytest.raises(BadRecord, match=r"names\.ja\.json\.gz"):
+        read("taxonomy", taxonomy, language="ja")
+
+
 def test_our_own_form_is_read_with_the_query_as_the_key(tmp_path: Path) -> None:
     line = {"query": "red rug", "attributes": ["color"], "gains": [1], "values": [["red"]]}
     file = write_lines(tmp_path / "shop.jsonl", [line])
-    assert list(READERS["jsonl"](file, 7)) == [("red rug", Record("red rug", ("color",), (1.0,), (((0, 3),),)))]
+    assert keyed("jsonl", file) == [("red rug", Record("red rug", ("color",), (1.0,), (((0, 3),),)))]
 
 
 @pytest.mark.parametrize("reader", ["queryner", "titles"])

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_export import records
-from model_export.records import BadRecord, Record
+from model_export.records import BadRecord, Product, Record
 
 LINE: dict[str, Any] = {"query": "red wool rug", "attributes": ["color", "price"], "gains": [1, 0]}
+PRODUCT: dict[str, Any] = {"gain": 1, "title": "Berber runner", "values": ["red", None]}
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20).filter(str.strip)
 
 
@@ -23,12 +24,14 @@ def whole_records(draw: st.DrawFn) -> Record:
     starts = st.integers(0, len(query) - 1)
     span = starts.flatmap(lambda start: st.tuples(st.just(start), st.integers(start + 1, len(query))))
     numbers = st.floats(0, 1e6)
+    product = st.builds(Product, numbers, TEXTS, st.tuples(*(st.none() | TEXTS for _ in names)))
     return Record(
         query,
         tuple(names),
         tuple(draw(numbers) for _ in names),
         tuple(draw(st.none() | st.lists(span, max_size=3).map(tuple)) for _ in names),
         draw(numbers),
+        tuple(draw(st.lists(product, max_size=3))),
     )
 
 
@@ -106,6 +109,13 @@ def test_a_weight_left_out_is_one() -> None:
         ({"weight": None}, "'weight'"),
         ({"values": ["red", []]}, "'values'"),
         ({"values": [4, []]}, "'values'"),
+        ({"products": {}}, "'products'"),
+        ({"products": ["rug"]}, "'products'"),
+        ({"products": [PRODUCT | {"gain": -1}]}, "the 'gain' of a product"),
+        ({"products": [PRODUCT | {"gain": None}]}, "the 'gain' of a product"),
+        ({"products": [PRODUCT | {"title": " "}]}, "the 'title' of a product"),
+        ({"products": [PRODUCT | {"values": ["red"]}]}, "the 'values' of a product"),
+        ({"products": [PRODUCT | {"values": ["red", 7]}]}, "the 'values' of a product"),
         # Fails: OverflowError from math.isfinite in place of BadRecord.
         ({"gains": [10**400, 0]}, "'gains'"),
     ],
@@ -114,6 +124,19 @@ def test_what_is_not_a_record_is_refused_by_name(change: dict[str, Any], named: 
     with pytest.raises(BadRecord) as refusal:
         records.parse(LINE | change)
     assert named in str(refusal.value)
+
+
+def test_products_have_one_value_or_none_for_each_attribute() -> None:
+    assert records.parse(LINE | {"products": [PRODUCT]}).products == (Product(1.0, "Berber runner", ("red", None)),)
+
+
+def test_products_left_out_are_none() -> None:
+    assert records.parse(LINE).products == () and "products" not in records.dump(records.parse(LINE))
+
+
+def test_a_record_may_teach_through_its_products_alone() -> None:
+    record = records.parse(LINE | {"gains": [0, 0], "products": [PRODUCT]})
+    assert record.products and not record.ranks
 
 
 @pytest.mark.parametrize(("gains", "expected"), [((1, 0), True), ((1, 1), False), ((0, 0), False), ((1,), False)])

@@ -12,7 +12,7 @@ from tiny import tiny_config
 
 from model_export import records
 from model_export.config import Config
-from model_export.records import Record
+from model_export.records import Product, Record
 from model_export.sources import kept_aside, write_sources
 from model_export.stage import sha256
 
@@ -106,6 +106,25 @@ def test_a_dev_file_is_told_beside_the_training_file(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     config = with_source(tmp_path, reader="jsonl", train="train.jsonl", dev="dev.jsonl")
     assert list(write_sources(config, tmp_path / "out")["files"]["shop"]) == ["train.jsonl", "dev.jsonl"]
+
+
+def test_a_catalogue_is_read_and_told_from_the_data_folder(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "ubi").mkdir()
+    (tmp_path / "shop" / "products.jsonl.gz").write_bytes(gzip.compress(b""))
+    for name in ("ubi_events.json", "ubi_queries.json"):
+        (tmp_path / "ubi" / name).touch()
+    (tmp_path / "out").mkdir()
+    config = with_source(tmp_path, reader="ubi", train="ubi", catalogue="shop")
+    files = write_sources(config, tmp_path / "out")["files"]["shop"]
+    assert list(files) == ["ubi/ubi_events.json", "ubi/ubi_queries.json", "shop/products.jsonl.gz"]
+
+
+def test_records_without_gains_are_written_with_their_products(tmp_path: Path) -> None:
+    record = Record("rug", ("color",), (0.0,), (None,), products=(Product(1.0, "Berber", ("red",)),))
+    records.write(tmp_path / "train.jsonl", [record])
+    config = with_source(tmp_path, reader="jsonl", train="train.jsonl")
+    assert halves(config, tmp_path / "out") == ([record], [])
 
 
 def test_a_dev_file_is_taken_whole(tmp_path: Path) -> None:

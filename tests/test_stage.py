@@ -115,6 +115,10 @@ def test_the_code_of_a_stage_is_told_by_the_hash_of_each_module() -> None:
     }
 
 
+def test_a_package_counts_with_all_its_modules() -> None:
+    assert {"readers/__init__", "readers/lines"} < stage.code("readers").keys()
+
+
 def test_a_second_run_leaves_nothing_of_the_first(given: Path) -> None:
     run(given, Work(lambda out: (out / "old.txt").touch()))
     run(given, Work(), seed=8)
