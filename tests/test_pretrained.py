@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_config, write_base
+from tiny import tiny_bert, tiny_config, write_base, write_tokenizer
 
 from model_export import pretrained
 from model_export.stage import StageFailed
@@ -56,3 +56,23 @@ def test_an_embedding_does_not_depend_on_what_else_is_embedded(base: Path) -> No
     together = pretrained.embed(tiny_config(base), TEXTS)
     alone = pretrained.embed(tiny_config(base), TEXTS, batch=1)
     np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_no_texts_have_no_embeddings(base: Path) -> None:
+    assert pretrained.embed(tiny_config(base), []).shape == (0, 32)
+
+
+def test_training_starts_from_the_base_where_no_other_language_is_configured(base: Path) -> None:
+    assert pretrained.start_folder(tiny_config(base)) == base
+
+
+def test_training_starts_from_the_grown_base_where_other_languages_are_configured(base: Path, tmp_path: Path) -> None:
+    config = tiny_config(base, work=tmp_path, languages={"taxonomy": "taxonomy", "names": ["zh-CN"]})
+    assert pretrained.start_folder(config) == tmp_path / "base"
+
+
+def test_texts_are_embedded_by_the_checkpoint_that_is_asked_for(base: Path, tmp_path: Path) -> None:
+    tiny_bert(seed=1).save_pretrained(tmp_path)
+    write_tokenizer(tmp_path)
+    one, other = (pretrained.embed(tiny_config(base), TEXTS, folder=folder) for folder in (base, tmp_path))
+    assert np.abs(one - other).max() > 1e-2
