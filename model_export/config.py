@@ -5,8 +5,9 @@ Does not know: what a stage does with it.
 """
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -22,11 +23,27 @@ class _Section(BaseModel):
 class Source(_Section):
     """Where a source's records come from and how they are used in training."""
 
-    reader: Literal["queryner", "titles", "taxonomy", "taxonomy_values", "jsonl"]
+    reader: Literal[
+        "queryner",
+        "titles",
+        "taxonomy",
+        "taxonomy_values",
+        "catalogue",
+        "catalogue_queries",
+        "judgments",
+        "ubi",
+        "jsonl",
+    ]
     train: Path
     dev: Path | None = None
     keep_aside: float = Field(default=0.0, ge=0, lt=1)
     """Without `dev`: this share of the records, by the hash of their key, is the dev half."""
+    catalogue: Path | None = None
+    """Of the reader `ubi`: the folder of the catalogue, beside `train`, that the products of the events are in."""
+    language: Literal["en", "zh-CN", "zh-TW", "ja", "de", "es", "fr", "pt-BR"] = "en"
+    """Of the readers `taxonomy` and `taxonomy_values`: the language of kinds, attribute names and values."""
+    english_names: float = Field(default=0.0, ge=0, le=1)
+    """Of the same in another language than English: share of the records whose attribute names stay English."""
     licence: str
     rate: float = Field(gt=0)
     """How often a training step takes its batch from this source, in proportion to the other rates."""
@@ -40,8 +57,28 @@ class Source(_Section):
     """Whether a record names all attributes that apply: then one of near meaning may be drawn as another, too."""
     candidates: int = Field(default=20, ge=2, le=256)
     """At most so many candidates of one record in a training step."""
+    translated: float = Field(default=0.0, ge=0, le=1)
+    """Of an English source: share of the records whose attributes are named in another of the run's languages."""
     drop_words: float = Field(default=0.0, ge=0, le=1)
     """Share of the records whose words are thinned out, the stated values mostly kept."""
+
+    @property
+    def paths(self) -> list[Path]:
+        """Every file and folder that the records are read from, under the data folder."""
+        return [path for path in (self.train, self.dev, self.catalogue) if path is not None]
+
+
+class Languages(_Section):
+    """Other languages than the base's: their names in the taxonomy, and the characters learned from them."""
+
+    taxonomy: Path | None = None
+    """Folder with `names.LANGUAGE.json.gz`; without it the base stays as it is."""
+    names: tuple[str, ...] = ()
+    keep_aside: float = Field(default=0.1, ge=0, lt=1)
+    """The share that the taxonomy's sources keep aside: the names of those kinds teach nothing here, either."""
+    steps: int = Field(default=400, ge=1)
+    batch: int = Field(default=96, ge=2)
+    rate: float = Field(default=5e-3, gt=0)
 
 
 class Training(_Section):
@@ -57,6 +94,31 @@ class Training(_Section):
     """Share of the steps in which the rates rise; they fall along a cosine after it."""
     clip: float = Field(default=1.0, gt=0)
     value_loss: float = Field(default=4.0, ge=0)
+    ranking_loss: float = Field(default=1.0, ge=0)
+    """Weight of the loss of the products' order, in the records that hold products."""
+    embedding_loss: float = Field(default=0.0, ge=0)
+    """Weight of the loss that holds embeddings of texts to what the base says of their meaning."""
+    texts: int = Field(default=32, ge=1)
+    """So many texts a step are held."""
+    averaging: float = Field(default=0.0, ge=0, lt=1)
+    """Decay of the running average of the weights, which is then what is evaluated and kept; 0 keeps the last ones."""
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    """Each layer's rate is that of the layer above it times this; the embeddings come lowest."""
+    imitation_loss: float = Field(default=1.0, ge=0)
+    """Weight of the loss towards what the `teacher` says, where there is one."""
+    misspell: float = Field(default=0.0, ge=0, le=1)
+    """Share of the queries in which one letter is wrong."""
+    r_drop: float = Field(default=0.0, ge=0)
+    """Weight of the divergence of two passes with different units dropped; above 0 a step costs twice."""
+    perturbation: float = Field(default=0.0, ge=0)
+    """Length of a step of the word embeddings against the gradient (FGM), whose loss is added; costs a second pass."""
+    lora_rank: int = Field(default=0, ge=0)
+    """Rank of the low-rank updates that the encoder's linear layers learn in place of all their weights; 0 is off."""
+    sample_weighting: Literal["none", "likelihood-ratio", "self-paced"] = "none"
+    weigh_after: float = Field(default=0.3, gt=0, lt=1)
+    """Share of the steps after which the model so far weighs the records, where `sample_weighting` says so."""
+    spoiled: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the training records whose gains and values are dealt out anew: to measure what noise does."""
     evaluate_every: int = Field(default=400, ge=1)
     checkpoint_every: int = Field(default=200, ge=1)
     patience: int = Field(default=4, ge=1)
@@ -64,6 +126,12 @@ class Training(_Section):
     threads: int = Field(default=0, ge=0)
     """CPU threads; 0 leaves the choice to PyTorch."""
     bf16: Literal["auto", "on", "off"] = "auto"
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if self.lora_rank and self.perturbation:
+            raise ValueError("perturbation moves the word embeddings, which lora_rank holds: turn one of them off")
+        return self
 
 
 class Quantising(_Section):
@@ -102,7 +170,12 @@ class Config(_Section):
     max_attribute_tokens: int = Field(default=128, ge=4)
     value_threshold: float = Field(default=0.5, gt=0, lt=1)
     gpu_file: bool = True
+    layers: int = Field(default=0, ge=0)
+    """So many layers of the encoder are kept, evenly spaced; 0 keeps all."""
+    teacher: Path | None = None
+    """The `work` folder of a finished run on the same base, whose model this run imitates and starts from."""
     sources: dict[str, Source] = Field(min_length=1)
+    languages: Languages = Languages()
     training: Training = Training()
     quantising: Quantising = Quantising()
     thresholds: Thresholds = Thresholds()
@@ -116,10 +189,15 @@ class Config(_Section):
         return self
 
 
-def load(path: Path, *, data: Path | None = None, work: Path | None = None) -> Config:
-    """Read a configuration; `data` and `work` replace the file's. Raises BadConfig."""
+def load(path: Path, *, data: Path | None = None, work: Path | None = None, replaced: Sequence[str] = ()) -> Config:
+    """Read a configuration; `data`, `work` and `replaced` options, as "training.steps=100", replace the file's.
+
+    Raises BadConfig.
+    """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
+        for option in replaced:
+            _replace(content, option)
         folders = {"data": data, "work": work}
         return Config.model_validate(content | {key: value for key, value in folders.items() if value is not None})
     except OSError as error:
@@ -130,3 +208,19 @@ def load(path: Path, *, data: Path | None = None, work: Path | None = None) -> C
         first = error.errors()[0]
         option = ".".join(str(part) for part in first["loc"])
         raise BadConfig(f"{path}, {option or 'sources'}: {first['msg']}") from error
+
+
+def _replace(content: dict[str, Any], option: str) -> None:
+    """Put one option in its place. What is no TOML value is a text: names and paths need no quotes."""
+    name, equals, text = option.partition("=")
+    *sections, last = name.strip().split(".")
+    if not equals or not last:
+        raise BadConfig(f"{option!r} must be NAME=VALUE, like training.steps=100")
+    for section in sections:
+        content = content.setdefault(section, {})
+        if not isinstance(content, dict):
+            raise BadConfig(f"{option!r}: {section} is no section")
+    try:
+        content[last] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        content[last] = text.strip()

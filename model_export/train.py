@@ -1,30 +1,40 @@
-"""Stage 3: fine-tune the base on the examples.
+"""Stage 4: fine-tune the start on the examples.
 
-Knows: losses, schedules, checkpoints, when to stop. Does not know: files of other stages but the examples, ONNX.
+Knows: the order of a run: steps, evaluations, checkpoints, when to stop. Does not know: files of other stages but the
+start and the examples, ONNX, what a loss is made of.
 """
 
+import copy
+import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import get_ema_multi_avg_fn as averaging
 from tqdm import tqdm
 
 from model_export import metrics, pretrained, records
-from model_export.batches import Batch, Sampler, collated
-from model_export.config import Config, Training
-from model_export.examples import read_pool
+from model_export.base import MEANINGS, TEXTS
+from model_export.batches import Batch, Products, collated, texts_feed
+from model_export.config import Config
+from model_export.distilling import WEIGHTS, imitation_loss, shallower, teacher_of, untrained
+from model_export.examples import MATCHES, read_names
+from model_export.losses import divergence, embedding_loss, importance_loss, ranking_loss, value_loss
 from model_export.network import PackedRanker, Scores
+from model_export.optimising import learning_rate, optimiser, with_lora
 from model_export.records import Record
+from model_export.sample_weights import WEIGHTINGS, likelihood, prior
+from model_export.sampling import Sampler
 from model_export.stage import StageFailed
 from service.text import Tokenizer
 
-WEIGHTS = "weights.pt"
 CHECKPOINT = "checkpoint.pt"
 DEV_RECORDS = 1000
 """At most so many dev records of each source are ranked at every evaluation."""
@@ -41,36 +51,6 @@ class Progress:
     dev: list[dict[str, float]] = field(default_factory=list)
 
 
-def losses(scores: Scores, batch: Batch) -> tuple[Tensor, Tensor]:
-    """(importance, value): the listwise cross-entropy to the normalised gains (ListNet, Cao et al. 2007) over the
-    rows that have gains, and the binary cross-entropy over the tokens whose value is known. Both are means in which
-    each record counts by its weight, whose mean over the source is 1.
-    """
-    logits = scores.logits.float().masked_fill(~batch.present, -math.inf)
-    log_weights = torch.log_softmax(logits, dim=-1).masked_fill(~batch.present, 0.0)
-    has_gain = batch.gains.sum(-1) > 0
-    row_weight = batch.weight * has_gain
-    importance = -(batch.gains * log_weights).sum(-1) @ row_weight / has_gain.sum().clamp_min(1)
-    token_weight = batch.known * batch.weight[:, None, None]
-    token_loss = nn.functional.binary_cross_entropy_with_logits(
-        scores.value_logits.float(), batch.inside, reduction="none"
-    )
-    return importance, (token_loss * token_weight).sum() / batch.known.sum().clamp_min(1)
-
-
-def learning_rate(step: int, training: Training) -> float:
-    """The factor on every rate: a linear rise over the warm-up, then half a cosine to 0."""
-    rise = max(1, round(training.steps * training.warm_up))
-    if step < rise:
-        return (step + 1) / rise
-    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, training.steps - rise)))
-
-
-def has_bf16() -> bool:
-    """Whether this processor multiplies bf16 in hardware."""
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
 class Trainer:
     """One training run, complete with its data, optimiser and place to write to."""
 
@@ -83,26 +63,33 @@ class Trainer:
         train = {name: list(records.read(examples / f"{name}.train.jsonl")) for name in config.sources}
         dev = {name: records.read(examples / f"{name}.dev.jsonl") for name in config.sources}
         self._dev = {name: [record for record in part if record.ranks][:DEV_RECORDS] for name, part in dev.items()}
-        self._sampler = Sampler(config, self._tokenizer, train, read_pool(examples))
+        matches = {name: np.load(path) for name in train if (path := examples / f"{name}{MATCHES}").exists()}
+        self._sampler = Sampler(config, self._tokenizer, train, read_names(examples), matches)
+        self._texts = Texts.read(pretrained.grown_folder(config)) if self._options.embedding_loss else None
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._model = PackedRanker(pretrained.load_bert(pretrained.base_folder(config))).to(self.device)
-        encoder = list(self._model.encoder.parameters())
-        heads = [value for name, value in self._model.named_parameters() if not name.startswith("encoder.")]
-        self._optimiser = torch.optim.AdamW(
-            [{"params": encoder, "lr": self._options.encoder_rate}, {"params": heads, "lr": self._options.head_rate}],
-            weight_decay=self._options.weight_decay,
-            fused=True,
+        self._teacher = teacher_of(config)
+        ranker = shallower(self._teacher, config.layers) if self._teacher and config.layers else untrained(config)
+        if self._teacher:
+            self._teacher.to(self.device)
+        self._model = with_lora(ranker, self._options).to(self.device)
+        self._average = (
+            AveragedModel(self._model, multi_avg_fn=averaging(self._options.averaging))  # type: ignore[no-untyped-call]
+            if self._options.averaging
+            else None
         )
+        self._optimiser = optimiser(self._model, self._options)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(
             self._optimiser, lambda step: learning_rate(step, self._options)
         )
-        self._bf16 = {"on": True, "off": False, "auto": self.device.type == "cuda" or has_bf16()}[self._options.bf16]
+        auto = self.device.type == "cuda" or pretrained.has_bf16()
+        self._bf16 = {"on": True, "off": False, "auto": auto}[self._options.bf16]
         self.progress = Progress()
 
     def run(self) -> Progress:
         """Train to the end, or until dev nDCG has not risen for `patience` evaluations; the best weights are kept."""
         self._resume()
         options, progress = self._options, self.progress
+        weigh_at = max(1, round(options.steps * options.weigh_after))
         with tqdm(total=options.steps, initial=progress.step, unit="step", smoothing=0.05) as bar:
             while progress.step < options.steps and progress.stale < options.patience:
                 loss = self._step(progress.step)
@@ -110,6 +97,8 @@ class Trainer:
                 progress.losses.append((progress.step, loss))
                 bar.update()
                 bar.set_postfix(loss=f"{np.mean([value for _, value in progress.losses[-50:]]):.3f}", refresh=False)
+                if options.sample_weighting != "none" and progress.step == weigh_at:
+                    self._weigh_records()
                 if progress.step % options.evaluate_every == 0 or progress.step == options.steps:
                     self._evaluate(bar)
                 if progress.step % options.checkpoint_every == 0:
@@ -118,54 +107,127 @@ class Trainer:
 
     def _step(self, step: int) -> float:
         self._model.train()
-        total = 0.0
-        for part in range(self._options.accumulate):
-            batch = on_device(self._sampler.batch(step * self._options.accumulate + part), self.device)
-            with self._autocast():
-                scores = self._model(**batch.feed)
-            importance, value = losses(Scores(*scores), batch)
-            loss = (batch.importance * importance + self._options.value_loss * value) / self._options.accumulate
+        options, total = self._options, 0.0
+        for part in range(options.accumulate):
+            number = step * options.accumulate + part
+            batch: Batch = on_device(self._sampler.batch(number), self.device)
+            loss = self._loss(batch, number) / options.accumulate
             if not torch.isfinite(loss):
                 raise StageFailed(f"the loss is not finite at step {step}; lower the rates or turn bf16 off")
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
-        nn.utils.clip_grad_norm_(self._model.parameters(), self._options.clip)
+            if options.perturbation:
+                self._against(batch, options.perturbation)
+        nn.utils.clip_grad_norm_(self._model.parameters(), options.clip)
         self._optimiser.step()
         self._schedule.step()
         self._optimiser.zero_grad()
+        if self._average and step >= options.steps * options.warm_up:
+            self._average.update_parameters(self._model)
         return total
+
+    def _loss(self, batch: Batch, number: int) -> Tensor:
+        """All that a step minimises, in one number."""
+        options = self._options
+        scores = self._scores(batch.feed)
+        loss = self._heads_loss(scores, batch)
+        if options.r_drop:
+            again = self._scores(batch.feed)
+            weights, values = divergence(scores, again, batch)
+            loss = (loss + self._heads_loss(again, batch)) / 2
+            loss = loss + options.r_drop * (batch.importance * weights + options.value_loss * values)
+        if self._teacher and options.imitation_loss:
+            with torch.no_grad(), self._autocast():
+                taught = Scores(*self._teacher(**batch.feed))
+            weights, values, embeddings = imitation_loss(scores, taught, batch)
+            loss = loss + options.imitation_loss * (weights + options.value_loss * values + embeddings)
+        if batch.products is not None and options.ranking_loss:
+            titles = self._scores(batch.products.feed).embeddings.float().view(*batch.products.gains.shape, -1)
+            loss = loss + options.ranking_loss * ranking_loss(scores, titles, batch.products, batch)
+        if self._texts:
+            texts, meanings = self._texts.draw(self._config.seed, number, options.texts)
+            feed = texts_feed(self._tokenizer, texts)
+            found = self._scores(on_device(feed, self.device)).embeddings.float()
+            loss = loss + options.embedding_loss * embedding_loss(found, meanings.to(self.device))
+        return loss
+
+    def _scores(self, feed: dict[str, Tensor]) -> Scores:
+        with self._autocast():
+            return Scores(*self._model(**feed))
 
     def _autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._bf16)
 
+    def _heads_loss(self, scores: Scores, batch: Batch) -> Tensor:
+        return batch.importance * importance_loss(scores, batch) + self._options.value_loss * value_loss(scores, batch)
+
+    def _against(self, batch: Batch, length: float) -> None:
+        """Add the gradients at word embeddings moved against the batch by `length` (FGM, Miyato et al. 2017)."""
+        table = self._model.encoder.get_input_embeddings().weight
+        assert table.grad is not None, "the configuration lets no run perturb what does not learn"
+        kept = table.detach().clone()
+        table.data.add_(table.grad, alpha=length / float(table.grad.norm().clamp_min(1e-12)))
+        loss = self._heads_loss(self._scores(batch.feed), batch) / self._options.accumulate
+        loss.backward()  # type: ignore[no-untyped-call]
+        table.data.copy_(kept)
+
+    def _kept(self) -> PackedRanker:
+        """The network that is evaluated and kept: the running average, or the last weights."""
+        kept = self._average.module if self._average and self._average.n_averaged else self._model
+        assert isinstance(kept, PackedRanker)
+        return kept
+
+    def _weigh_records(self) -> None:
+        """Give the training records the weights that the model so far says they deserve."""
+        weigh = WEIGHTINGS[self._options.sample_weighting]
+        for name, train in self._sampler.train.items():
+            known = [index for index, record in enumerate(train) if sum(record.gains) > 0]
+            if known:
+                found = self._weights([train[index] for index in known])
+                gains = [np.array(train[index].gains) / sum(train[index].gains) for index in known]
+                names = [train[index].attributes for index in known]
+                weights = weigh(likelihood(found, gains), prior(names, found, gains))
+                self._sampler.weigh(name, dict(zip(known, weights.tolist(), strict=True)))
+
+    def _weights(self, part: Sequence[Record]) -> list[Any]:
+        found = dict(self._ranked(part))
+        return [torch.softmax(torch.from_numpy(found[index]), 0).numpy() for index in range(len(part))]
+
     def _evaluate(self, bar: "tqdm[Any]") -> None:
         progress = self.progress
-        found = {name: self._dev_ndcg(dev) for name, dev in self._dev.items() if dev}
-        score = metrics.mean([value for values in found.values() for value in values])
+        found = {
+            name: [metrics.ndcg(logits, dev[index].gains) for index, logits in self._ranked(dev)]
+            for name, dev in self._dev.items()
+            if dev
+        }
         by_source = {name: metrics.mean(values) for name, values in found.items()}
+        score = metrics.mean(list(by_source.values()))
         progress.dev.append({"step": progress.step, **by_source})
         bar.write(f"step {progress.step}: dev nDCG " + ", ".join(f"{n} {v:.4f}" for n, v in by_source.items()))
         if score > progress.best or math.isnan(score):
             progress.best, progress.stale = score, 0
-            self._write(self._model.state_dict(), WEIGHTS)
+            self._write(merged(self._kept()), WEIGHTS)
         else:
             progress.stale += 1
 
-    def _dev_ndcg(self, dev: Sequence[Record]) -> list[float]:
-        self._model.eval()
-        found = []
-        for batch, part in dev_batches(self._tokenizer, dev):
+    def _ranked(self, part: Sequence[Record]) -> Iterator[tuple[int, Any]]:
+        """(place in `part`, logits of its candidates) of every record, in batches of like length."""
+        model = self._kept().eval()
+        for batch, places in whole_batches(self._tokenizer, part):
+            feed = on_device(batch.feed, self.device)
             with torch.inference_mode(), self._autocast():
-                logits = self._model(**on_device(batch, self.device).feed).logits.float().cpu().numpy()
-            found += [metrics.ndcg(logits[i, : len(r.gains)], r.gains) for i, r in enumerate(part)]
-        return found
+                logits = model(**feed).logits.float().cpu().numpy()
+            for row, place in enumerate(places):
+                yield place, logits[row, : len(part[place].gains)]
 
     def _save(self) -> None:
         state = {
             "model": self._model.state_dict(),
+            "average": self._average.state_dict() if self._average else None,
             "optimiser": self._optimiser.state_dict(),
             "schedule": self._schedule.state_dict(),
             "random": torch.get_rng_state(),
+            "record_weights": self._sampler.weights,
             "progress": vars(self.progress),
         }
         self._write(state, CHECKPOINT)
@@ -180,36 +242,69 @@ class Trainer:
             return
         state = torch.load(self._out / CHECKPOINT, weights_only=True, map_location=self.device)
         self._model.load_state_dict(state["model"])
+        if self._average:
+            self._average.load_state_dict(state["average"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._schedule.load_state_dict(state["schedule"])
         torch.set_rng_state(state["random"].cpu())
+        for name, weights in state["record_weights"].items():
+            self._sampler.weigh(name, weights)
         self.progress = Progress(**state["progress"])
         print(f"train: resumed at step {self.progress.step}", flush=True)
 
 
-def on_device(batch: Batch, device: torch.device) -> Batch:
-    """The batch with its tensors on `device`."""
-    if device.type == "cpu":
-        return batch
-    return Batch(
-        {name: tensor.to(device) for name, tensor in batch.feed.items()},
-        batch.gains.to(device),
-        batch.present.to(device),
-        batch.inside.to(device),
-        batch.known.to(device),
-        batch.weight.to(device),
-        batch.importance,
-    )
+@dataclass(frozen=True)
+class Texts:
+    """Texts with what the base says of their meaning: `meanings` (texts, width), unit vectors."""
+
+    texts: list[str]
+    meanings: Tensor
+
+    @classmethod
+    def read(cls, folder: Path) -> "Texts":
+        """What the stage `base` left in its folder. Raises StageFailed when that is nothing."""
+        lines = (folder / TEXTS).read_text(encoding="utf-8").splitlines()
+        if not lines:
+            raise StageFailed("embedding_loss needs texts: add an English source or languages.taxonomy, or set it to 0")
+        return cls([json.loads(line) for line in lines], torch.from_numpy(np.load(folder / MEANINGS)))
+
+    def draw(self, seed: int, step: int, size: int) -> tuple[list[str], Tensor]:
+        """The texts of a step, a fact of (seed, step), and their meanings."""
+        chance = np.random.default_rng((seed, step))
+        part = chance.choice(len(self.texts), min(size, len(self.texts)), replace=False)
+        return [self.texts[index] for index in part], self.meanings[part].float()
 
 
-def dev_batches(
-    tokenizer: Tokenizer, dev: Sequence[Record], size: int = 32
-) -> Iterator[tuple[Batch, Sequence[Record]]]:
-    """The dev records in batches of like length."""
-    ordered = sorted(dev, key=lambda record: len(record.query) + sum(map(len, record.attributes)))
+def merged(ranker: PackedRanker) -> dict[str, Tensor]:
+    """The network's weights by name; low-rank updates are added to what they update."""
+    state = ranker.state_dict()
+    if not any(".lora_A." in name for name in state):
+        return state
+    whole = copy.deepcopy(ranker)
+    whole.encoder = whole.encoder.merge_and_unload()
+    return whole.state_dict()
+
+
+def on_device(value: Any, device: torch.device) -> Any:
+    """The same with every tensor in it on `device`: a tensor, a dictionary of such, a batch or a part of one."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {key: on_device(inner, device) for key, inner in value.items()}
+    if isinstance(value, Batch | Products):
+        return replace(value, **{each.name: on_device(getattr(value, each.name), device) for each in fields(value)})
+    return value
+
+
+def whole_batches(
+    tokenizer: Tokenizer, part: Sequence[Record], size: int = 32
+) -> Iterator[tuple[Batch, Sequence[int]]]:
+    """The records with all their candidates in batches of like length, each batch with its records' places."""
+    lengths = [len(record.query) + sum(map(len, record.attributes)) for record in part]
+    ordered = sorted(range(len(part)), key=lengths.__getitem__)
     for first in range(0, len(ordered), size):
-        part = ordered[first : first + size]
-        yield collated(tokenizer, part), part
+        places = ordered[first : first + size]
+        yield collated(tokenizer, [part[place] for place in places]), places
 
 
 def train(config: Config, examples: Path, out: Path) -> dict[str, Any]:

@@ -25,11 +25,18 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_the_shipped_configuration_is_whole() -> None:
-    assert configuration.load(SHIPPED).name == "attribute-ranker-en"
+    assert configuration.load(SHIPPED).name == "attribute-ranker-en-zh"
 
 
 def test_a_configuration_needs_a_name_and_a_source(tmp_path: Path) -> None:
     assert configuration.load(written(tmp_path, SMALLEST)).sources["shop"].train == Path("shop.jsonl")
+
+
+def test_other_languages_and_every_loss_but_those_of_the_heads_are_off_by_default(tmp_path: Path) -> None:
+    config = configuration.load(written(tmp_path, SMALLEST))
+    training = config.training
+    off = (training.embedding_loss, training.averaging, training.r_drop, training.perturbation, training.lora_rank)
+    assert (config.languages.taxonomy, *off) == (None, 0, 0, 0, 0, 0)
 
 
 def test_data_and_work_given_by_the_caller_replace_the_files(tmp_path: Path) -> None:
@@ -51,6 +58,12 @@ def test_data_and_work_of_the_file_stay_when_the_caller_gives_none(tmp_path: Pat
         (SMALLEST.replace('"jsonl"', '"csv"'), ", sources.shop.reader: "),
         (SMALLEST + "keep_aside = 1.0", ", sources.shop.keep_aside: "),
         (SMALLEST + "[training]\nstep = 5", ", training.step: "),
+        (SMALLEST + "[training]\naveraging = 1.0", ", training.averaging: "),
+        (SMALLEST + "[training]\nlayer_decay = 0.0", ", training.layer_decay: "),
+        (SMALLEST + '[training]\nsample_weighting = "some"', ", training.sample_weighting: "),
+        (SMALLEST + "[languages]\nbatch = 1", ", languages.batch: "),
+        (SMALLEST + 'language = "xx"', ", sources.shop.language: "),
+        (SMALLEST + "[training]\nlora_rank = 2\nperturbation = 1.0", ", training: "),
         ("value_threshold = 1.5\n" + SMALLEST, ", value_threshold: "),
         ('name = "shop"\n[sources]', ", sources: "),
     ],
@@ -81,3 +94,16 @@ def test_a_refusal_names_the_file(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match=r"cannot read .*nowhere\.toml"):
         configuration.load(tmp_path / "nowhere.toml")
+
+
+def test_options_may_be_replaced_one_by_one(tmp_path: Path) -> None:
+    given = ["training.steps=5", "training.sample_weighting=self-paced", "base = some/folder", "sources.shop.rate=2.5"]
+    config = configuration.load(written(tmp_path, SMALLEST), replaced=given)
+    assert (config.training.steps, config.training.sample_weighting) == (5, "self-paced")
+    assert (config.base, config.sources["shop"].rate) == ("some/folder", 2.5)
+
+
+@pytest.mark.parametrize("option", ["training.steps", "=5", "training.steps.more=5", "training.pace=5"])
+def test_what_replaces_nothing_is_refused_by_name(tmp_path: Path, option: str) -> None:
+    with pytest.raises(BadConfig, match=option.partition("=")[0] or "NAME=VALUE"):
+        configuration.load(written(tmp_path, SMALLEST + "[training]\nsteps = 9\n"), replaced=[option])

@@ -1,134 +1,27 @@
-"""Training: the losses by hand, the schedule's shape, and a run that was stopped ends as one that never was."""
+"""Training: each option does what it says, and a run that was stopped ends as one that never was."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tiny import shop_records, tiny_bert, tiny_config, tiny_tokenizer, write_base
 from torch import Tensor
 
-from model_export import records
-from model_export.batches import Batch
-from model_export.config import Config, Training
-from model_export.examples import write_examples
-from model_export.network import Scores
-from model_export.records import Record
+from model_export import metrics, records
+from model_export.base import MEANINGS, TEXTS
+from model_export.batches import collated, texts_feed
+from model_export.config import Config
+from model_export.distilling import WEIGHTS
+from model_export.examples import MATCHES, write_examples
+from model_export.network import PackedRanker, Scores
+from model_export.pretrained import load_bert
+from model_export.records import Product, Record
 from model_export.stage import StageFailed
-from model_export.train import CHECKPOINT, WEIGHTS, Trainer, dev_batches, learning_rate, losses, train
-
-LOG2, LOG3 = math.log(2), math.log(3)
-FAR = 1e9
-
-
-def batch(
-    gains: list[list[float]],
-    *,
-    present: list[list[bool]] | None = None,
-    inside: list[list[list[float]]] | None = None,
-    known: list[list[list[bool]]] | None = None,
-    weight: list[float] | None = None,
-) -> Batch:
-    """A batch whose values nobody knows and whose candidates are all there, unless it is said otherwise."""
-    shape = (len(gains), len(gains[0]))
-    return Batch(
-        feed={},
-        gains=torch.tensor(gains),
-        present=torch.tensor(present) if present else torch.ones(shape, dtype=torch.bool),
-        inside=torch.tensor(inside) if inside else torch.zeros(*shape, 1),
-        known=torch.tensor(known) if known else torch.zeros(*shape, 1, dtype=torch.bool),
-        weight=torch.tensor(weight or [1.0] * shape[0]),
-        importance=1.0,
-    )
-
-
-def importance(logits: list[list[float]], batch: Batch) -> float:
-    return losses(Scores(torch.tensor(logits), torch.zeros_like(batch.inside)), batch)[0].item()
-
-
-def value(value_logits: list[list[list[float]]], batch: Batch) -> float:
-    return losses(Scores(torch.zeros_like(batch.gains), torch.tensor(value_logits)), batch)[1].item()
-
-
-def test_importance_is_the_cross_entropy_to_the_gains() -> None:
-    expected = -0.25 * math.log(0.75) - 0.75 * math.log(0.25)
-    assert importance([[LOG3, 0.0]], batch([[0.25, 0.75]])) == pytest.approx(expected)
-
-
-def test_importance_is_the_mean_over_the_rows() -> None:
-    assert importance([[0.0, 0.0], [LOG3, 0.0]], batch([[1.0, 0.0], [1.0, 0.0]])) == pytest.approx(
-        (LOG2 - math.log(0.75)) / 2
-    )
-
-
-def test_importance_weighs_the_rows() -> None:
-    found = importance([[0.0, 0.0], [LOG3, 0.0]], batch([[1.0, 0.0], [1.0, 0.0]], weight=[3.0, 1.0]))
-    assert found == pytest.approx((3 * LOG2 - math.log(0.75)) / 2)
-
-
-def test_rows_without_gains_have_no_part_in_the_importance() -> None:
-    assert importance([[0.0, 0.0], [7.0, 0.0]], batch([[1.0, 0.0], [0.0, 0.0]])) == pytest.approx(LOG2)
-
-
-def test_candidates_that_only_pad_have_no_part_in_the_importance() -> None:
-    padded = batch([[1.0, 0.0, 0.0]], present=[[True, True, False]])
-    assert importance([[0.0, 0.0, FAR]], padded) == pytest.approx(LOG2)
-
-
-def test_importance_without_any_gain_is_zero() -> None:
-    assert importance([[1.0, 2.0]], batch([[0.0, 0.0]])) == 0
-
-
-def test_value_is_the_cross_entropy_of_every_token() -> None:
-    known = batch([[1.0]], inside=[[[1.0, 0.0]]], known=[[[True, True]]])
-    assert value([[[LOG3, LOG3]]], known) == pytest.approx((-math.log(0.75) - math.log(0.25)) / 2)
-
-
-def test_unknown_values_have_no_part_in_the_value() -> None:
-    partly = batch([[1.0, 0.0]], inside=[[[1.0], [0.0]]], known=[[[True], [False]]])
-    assert value([[[0.0], [FAR]]], partly) == pytest.approx(LOG2)
-
-
-def test_value_weighs_the_rows() -> None:
-    weighed = batch([[1.0]] * 2, inside=[[[1.0]], [[1.0]]], known=[[[True]], [[True]]], weight=[3.0, 1.0])
-    assert value([[[0.0]], [[LOG3]]], weighed) == pytest.approx((3 * LOG2 - math.log(0.75)) / 2)
-
-
-def test_value_without_anything_known_is_zero() -> None:
-    assert value([[[5.0]]], batch([[1.0]])) == 0
-
-
-def test_gradients_stay_finite_in_rows_without_gains_or_candidates() -> None:
-    logits = torch.zeros(2, 2, requires_grad=True)
-    empty = batch([[0.0, 0.0], [0.0, 0.0]], present=[[True, False], [False, False]])
-    sum(losses(Scores(logits, torch.zeros(2, 2, 1)), empty), torch.zeros(())).backward()  # type: ignore[no-untyped-call]
-    assert torch.equal(logits.grad if logits.grad is not None else logits, torch.zeros(2, 2))
-
-
-def test_the_rate_rises_in_a_line_over_the_warm_up() -> None:
-    training = Training(steps=100, warm_up=0.1)
-    assert [learning_rate(step, training) for step in range(10)] == pytest.approx([n / 10 for n in range(1, 11)])
-
-
-def test_the_rate_falls_along_half_a_cosine() -> None:
-    training = Training(steps=110, warm_up=10 / 110)
-    assert [learning_rate(step, training) for step in (10, 35, 60, 110)] == pytest.approx(
-        [1, 0.5 + math.sqrt(0.125), 0.5, 0]
-    )
-
-
-def test_the_rate_begins_whole_without_a_warm_up() -> None:
-    assert learning_rate(0, Training(steps=10, warm_up=0)) == 1
-
-
-@settings(deadline=None)
-@given(steps=st.integers(1, 500), warm_up=st.floats(0, 0.99))
-def test_the_rate_of_every_step_is_positive_and_at_most_whole(steps: int, warm_up: float) -> None:
-    training = Training(steps=steps, warm_up=warm_up)
-    assert all(0 < learning_rate(step, training) <= 1 for step in range(steps))
+from model_export.train import CHECKPOINT, Trainer, train, whole_batches
 
 
 def configured(base: Path, **training: Any) -> Config:
@@ -137,12 +30,17 @@ def configured(base: Path, **training: Any) -> Config:
     return tiny_config(base, training=options | training)
 
 
-def examples_of(folder: Path, config: Config, dev: list[Record]) -> Path:
-    """The folder of the stage before, with the shop's records to train on."""
+def configured_in(work: Path, base: Path, **training: Any) -> Config:
+    """The same with a work folder, which is where the texts lie that hold the embedding."""
+    return configured(base, **training).model_copy(update={"work": work})
+
+
+def examples_of(folder: Path, config: Config, dev: list[Record], train: list[Record] | None = None) -> Path:
+    """The folder of the stage before, with the shop's records to train on unless others are given."""
     sources, out = folder / "sources", folder / "examples"
     sources.mkdir()
     out.mkdir()
-    records.write(sources / "shop.train.jsonl", shop_records())
+    records.write(sources / "shop.train.jsonl", train or shop_records())
     records.write(sources / "shop.dev.jsonl", dev)
     write_examples(config, sources, out)
     return out
@@ -268,10 +166,243 @@ def test_a_loss_that_is_not_finite_ends_the_stage_with_the_way_out(examples: Pat
         train(configured(broken, steps=1), examples, folder(tmp_path, "out"))
 
 
-def test_dev_records_come_in_batches_each_once(base: Path) -> None:
+def test_records_come_in_batches_each_once(base: Path) -> None:
     dev = shop_records()
-    parts = [list(part) for _, part in dev_batches(tiny_tokenizer(base), dev, size=5)]
+    parts = [[dev[place] for place in part] for _, part in whole_batches(tiny_tokenizer(base), dev, size=5)]
     assert ([len(part) for part in parts], sorted(r.query for part in parts for r in part)) == (
         [5, 5, 2],
         sorted(record.query for record in dev),
     )
+
+
+MEANT = [record.query for record in shop_records()]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A work folder in which the stage `base` left the queries and, for each, a meaning drawn by chance."""
+    made: Path = tmp_path_factory.mktemp("work")
+    (made / "base").mkdir()
+    lines = "".join(json.dumps(text) + "\n" for text in MEANT)
+    (made / "base" / TEXTS).write_text(lines, encoding="utf-8")
+    meanings = torch.randn(len(MEANT), 32, generator=torch.Generator().manual_seed(1))
+    np.save(made / "base" / MEANINGS, torch.nn.functional.normalize(meanings, dim=-1).numpy().astype(np.float16))
+    return made
+
+
+def said(base: Path, state: dict[str, Tensor], feed: dict[str, Tensor]) -> Scores:
+    """What a plain network with these weights says."""
+    ranker = PackedRanker(load_bert(base))
+    ranker.load_state_dict(state)
+    with torch.inference_mode():
+        return Scores(*ranker.eval()(**feed))
+
+
+def nearness(base: Path, work: Path, state: dict[str, Tensor]) -> float:
+    """The mean cosine of the queries to their meanings."""
+    found = said(base, state, texts_feed(tiny_tokenizer(base), MEANT)).embeddings
+    return float((found * torch.from_numpy(np.load(work / "base" / MEANINGS)).float()).sum(-1).mean())
+
+
+def test_texts_hold_the_embedding(base: Path, work: Path, examples: Path, tmp_path: Path) -> None:
+    near = []
+    for weight in (0.0, 1.0):
+        out = folder(tmp_path, f"{weight}")
+        config = configured_in(
+            work, base, steps=80, encoder_rate=5e-3, embedding_loss=weight, texts=12, evaluate_every=80
+        )
+        Trainer(config, examples, out).run()
+        near.append(nearness(base, work, kept(out)))
+    assert near[1] > near[0] + 0.2
+
+
+def test_texts_to_hold_are_asked_for_where_there_are_none(base: Path, examples: Path, tmp_path: Path) -> None:
+    config = configured_in(tmp_path, base, embedding_loss=1.0)
+    (folder(tmp_path, "base") / TEXTS).write_text("", encoding="utf-8")
+    with pytest.raises(StageFailed, match="embedding_loss needs texts"):
+        Trainer(config, examples, tmp_path)
+
+
+def test_the_kept_weights_are_the_running_average(base: Path, examples: Path, tmp_path: Path) -> None:
+    # The average begins behind the warm-up, which is the first of three steps.
+    options = {"steps": 3, "warm_up": 0.3, "evaluate_every": 3}
+    after = {}
+    for step in (2, 3):
+        out = folder(tmp_path, f"{step}")
+        Trainer(configured(base, **options, checkpoint_every=step), examples, out).run()
+        after[step] = kept(out, CHECKPOINT)
+    averaged = folder(tmp_path, "averaged")
+    Trainer(configured(base, **options, averaging=0.75), examples, averaged).run()
+    expected = {name: 0.75 * after[2][name] + 0.25 * after[3][name] for name in after[2]}
+    torch.testing.assert_close(kept(averaged), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_before_the_average_begins_the_last_weights_are_kept(base: Path, never_better: Path, tmp_path: Path) -> None:
+    options = {"steps": 9, "warm_up": 0.9, "evaluate_every": 1, "patience": 1, "checkpoint_every": 1}
+    one, other = folder(tmp_path, "one"), folder(tmp_path, "other")
+    Trainer(configured(base, **options), never_better, one).run()
+    Trainer(configured(base, **options, averaging=0.9), never_better, other).run()
+    assert equal(kept(one), kept(other))
+
+
+EVERYTHING: dict[str, Any] = {
+    "averaging": 0.9,
+    "embedding_loss": 1.0,
+    "texts": 3,
+    "layer_decay": 0.8,
+    "misspell": 0.5,
+    "r_drop": 0.5,
+    "perturbation": 0.5,
+    "spoiled": 0.2,
+}
+
+
+def test_r_drop_between_passes_that_drop_nothing_changes_nothing(work: Path, tmp_path: Path) -> None:
+    base = without_dropout(folder(tmp_path, "base"))
+    examples = examples_of(tmp_path, configured(base), dev=shop_records())
+    found = []
+    for weight in (0.0, 1.0):
+        out = folder(tmp_path, f"{weight}")
+        config = configured_in(work, base, steps=3, embedding_loss=1.0, texts=4, r_drop=weight)
+        found.append(Trainer(config, examples, out).run().losses)
+    assert [loss for _, loss in found[1]] == pytest.approx([loss for _, loss in found[0]], rel=1e-4)
+
+
+@pytest.mark.parametrize("weighting", ["likelihood-ratio", "self-paced"])
+def test_a_stopped_run_goes_on_with_everything_on(
+    base: Path, work: Path, never_better: Path, tmp_path: Path, weighting: str
+) -> None:
+    # Records are weighed after step 3, whose checkpoint is what the second run goes on from.
+    options = EVERYTHING | {"steps": 9, "evaluate_every": 2, "checkpoint_every": 3}
+    options |= {"sample_weighting": weighting, "weigh_after": 0.3}
+    through, stopped = folder(tmp_path, "through"), folder(tmp_path, "stopped")
+    Trainer(configured_in(work, base, **options, patience=99), never_better, through).run()
+    assert Trainer(configured_in(work, base, **options, patience=1), never_better, stopped).run().step == 4
+    Trainer(configured_in(work, base, **options, patience=99), never_better, stopped).run()
+    ends = [torch.load(out / CHECKPOINT, weights_only=True) for out in (through, stopped)]
+    assert equal(ends[0]["model"], ends[1]["model"])
+    assert equal(ends[0]["average"], ends[1]["average"])
+    assert ends[0]["record_weights"] == ends[1]["record_weights"]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"averaging": 0.5},
+        {"layer_decay": 0.5},
+        {"misspell": 1.0},
+        {"r_drop": 1.0},
+        {"perturbation": 1.0},
+        {"lora_rank": 2},
+        {"spoiled": 0.5},
+        {"sample_weighting": "likelihood-ratio"},
+        {"sample_weighting": "self-paced"},
+        {"embedding_loss": 1.0},
+    ],
+)
+def test_every_option_changes_what_is_learned(
+    base: Path, work: Path, examples: Path, plain: dict[str, Tensor], tmp_path: Path, option: dict[str, Any]
+) -> None:
+    Trainer(configured_in(work, base, steps=4, evaluate_every=4, **option), examples, tmp_path).run()
+    found = kept(tmp_path)
+    assert found.keys() == plain.keys() and not equal(found, plain)
+
+
+@pytest.fixture(scope="module")
+def plain(base: Path, examples: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
+    """What four steps learn when every option is off."""
+    out = tmp_path_factory.mktemp("plain")
+    Trainer(configured(base, steps=4, evaluate_every=4), examples, out).run()
+    return kept(out)
+
+
+def test_low_rank_training_moves_no_vector_and_no_bias(base: Path, examples: Path, tmp_path: Path) -> None:
+    Trainer(configured(base, steps=4, lora_rank=2), examples, tmp_path).run()
+    found, before = kept(tmp_path), PackedRanker(load_bert(base)).state_dict()
+    moved = {name for name in found if name.startswith("encoder.") and not torch.equal(found[name], before[name])}
+    # The low-rank updates of six linear layers in each of two layers, added to them.
+    assert len(moved) == 12 and all(found[name].dim() == 2 and ".layer." in name for name in moved)
+    assert max(torch.linalg.matrix_rank(found[n] - before[n], atol=1e-6).item() for n in moved) <= 2
+
+
+def test_low_rank_training_writes_what_the_network_in_training_says(base: Path, examples: Path, tmp_path: Path) -> None:
+    dev = [record for record in shop_records() if record.ranks]
+    progress = Trainer(configured(base, steps=30, lora_rank=2, evaluate_every=30), examples, tmp_path).run()
+    batch = collated(tiny_tokenizer(base), dev)
+    logits = said(base, kept(tmp_path), batch.feed).logits.numpy()
+    found = [metrics.ndcg(own, record.gains) for own, record in zip(logits, dev, strict=True)]
+    assert metrics.mean(found) == pytest.approx(progress.best)
+
+
+def test_a_perturbed_step_moves_no_vector_but_by_its_rate(base: Path, examples: Path, tmp_path: Path) -> None:
+    """With rates too small to show, the table is as it was however far it had been moved."""
+    still = {"steps": 2, "encoder_rate": 1e-12, "weight_decay": 0.0, "perturbation": 5.0}
+    Trainer(configured(base, **still), examples, tmp_path).run()
+    name = "encoder.embeddings.word_embeddings.weight"
+    assert torch.equal(kept(tmp_path)[name], PackedRanker(load_bert(base)).state_dict()[name])
+
+
+def test_parts_of_a_perturbed_step_add_up_to_one_step(tmp_path: Path) -> None:
+    """Two parts of one and the same record make the step that one part makes."""
+    base = without_dropout(folder(tmp_path, "base"))
+    same = Record("red wool rug", ("voltage", "page count"), (1.0, 0.0), (((0, 3),), ()))
+    examples = examples_of(tmp_path, configured(base), dev=[same], train=[same])
+    moved = []
+    for accumulate in (1, 2):
+        out = folder(tmp_path, f"{accumulate}")
+        options = {"steps": 1, "accumulate": accumulate, "perturbation": 0.01, "clip": 1e9, "checkpoint_every": 1}
+        Trainer(configured(base, **options), examples, out).run()
+        # After one step of Adam the first moments are the gradients, but for a factor.
+        state = torch.load(out / CHECKPOINT, weights_only=True)["optimiser"]["state"]
+        moved.append(torch.cat([state[place]["exp_avg"].flatten() for place in sorted(state)]))
+    torch.testing.assert_close(moved[1], moved[0], rtol=0.05, atol=1e-3 * moved[0].abs().max().item())
+
+
+def without_dropout(folder: Path) -> Path:
+    """The tiny base, which says the same of the same in every pass."""
+    write_base(folder)
+    content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(content | {"hidden_dropout_prob": 0.0}), encoding="utf-8")
+    return folder
+
+
+def test_spoiled_records_count_less_once_they_are_weighed(base: Path, tmp_path: Path) -> None:
+    # Queries with a color want the color and queries for what is cheap the price, but a fifth says the opposite.
+    def labelled(number: int) -> Record:
+        about_color, wrong = number % 2 == 0, number % 5 == 0
+        gains = (1.0, 0.0) if about_color != wrong else (0.0, 1.0)
+        return Record("red blue rug" if about_color else "cheap lamp", ("color", "price"), gains, (None, None))
+
+    train = [labelled(number) for number in range(40)]
+    options = {"steps": 80, "sample_weighting": "likelihood-ratio", "weigh_after": 0.8, "checkpoint_every": 80}
+    config = configured(base, **options, encoder_rate=5e-3, evaluate_every=80)
+    Trainer(config, examples_of(tmp_path, config, dev=[], train=train), folder(tmp_path, "out")).run()
+    weights = torch.load(tmp_path / "out" / CHECKPOINT, weights_only=True)["record_weights"]["shop"]
+    wrong, right = ([weights[n] for n in range(40) if (n % 5 == 0) == spoiled] for spoiled in (True, False))
+    assert metrics.mean(wrong) < 0.7 * metrics.mean(right)
+
+
+def test_the_ranking_of_products_raises_the_weight_of_what_tells_the_right_one(base: Path, tmp_path: Path) -> None:
+    """No record has a gain: what is learned of attributes comes through the order of the products alone."""
+    sold = [
+        Record(
+            query,
+            ("color", "brand"),
+            (0.0, 0.0),
+            (None, None),
+            products=tuple(Product(float(right), "rug", ("wool", "silk")) for right in (True, False)),
+        )
+        for query in MEANT
+    ]
+    config = configured(base, steps=40, ranking_loss=1.0, value_loss=0.0, evaluate_every=40)
+    examples = examples_of(tmp_path, config, dev=[], train=sold)
+    tells = np.array([[[0.5, 0.0], [-0.5, 0.0]]] * len(sold), np.float32)
+    np.save(examples / f"shop{MATCHES}", tells)
+    Trainer(config, examples, folder(tmp_path, "out")).run()
+    feed = collated(tiny_tokenizer(base), sold).feed
+    untrained = PackedRanker(load_bert(base)).state_dict()
+    before, after = (
+        torch.softmax(said(base, state, feed).logits, -1)[:, 0].mean().item()
+        for state in (untrained, kept(tmp_path / "out"))
+    )
+    assert after > 0.8 > before

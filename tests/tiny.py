@@ -1,5 +1,8 @@
 """A BERT so small that every test can afford it, its tokenizer, and the configuration of a run that starts from it."""
 
+import gzip
+import json
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -80,15 +83,15 @@ WORDS = [
 CHINESE = "红蓝绿黑白色羊毛棉丝皮革地毯衬衫鞋灯桌电脑袜材质颜尺寸品牌价格形状大小号男女儿童长短新款圆方"
 
 
-def vocabulary() -> dict[str, int]:
+def vocabulary(words: Sequence[str] = WORDS) -> dict[str, int]:
     """Words, single Chinese characters, and every letter and digit, so that nothing plain is unknown."""
-    pieces = (*SPECIAL, *WORDS, *CHINESE, *CHARACTERS, *(f"##{character}" for character in CHARACTERS))
+    pieces = (*SPECIAL, *words, *CHINESE, *CHARACTERS, *(f"##{character}" for character in CHARACTERS))
     return {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
 
 
-def write_tokenizer(folder: Path) -> Path:
+def write_tokenizer(folder: Path, words: Sequence[str] = WORDS) -> Path:
     """A WordPiece tokenizer.json as a BERT's is."""
-    made = tokenizers.Tokenizer(models.WordPiece(vocabulary(), unk_token="[UNK]"))
+    made = tokenizers.Tokenizer(models.WordPiece(vocabulary(words), unk_token="[UNK]"))
     made.normalizer = normalizers.BertNormalizer(lowercase=True)
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     made.add_special_tokens(list(SPECIAL))
@@ -101,12 +104,12 @@ def tiny_tokenizer(folder: Path, **limits: int) -> Tokenizer:
     return Tokenizer(folder / "tokenizer.json", **({"max_query_tokens": 64, "max_attribute_tokens": 16} | limits))
 
 
-def tiny_bert(seed: int = 0) -> BertModel:
+def tiny_bert(seed: int = 0, words: Sequence[str] = WORDS) -> BertModel:
     """Random weights, large enough that what a token sees shows in its vector."""
     torch.set_num_threads(1)  # so little work is only slowed down by sharing it
     torch.manual_seed(seed)
     config = BertConfig(
-        vocab_size=len(vocabulary()),
+        vocab_size=len(vocabulary(words)),
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -127,11 +130,45 @@ def tiny_ranker(seed: int = 0) -> PackedRanker:
     return ranker
 
 
-def write_base(folder: Path) -> Path:
+def write_base(folder: Path, words: Sequence[str] = WORDS) -> Path:
     """A base model's folder: `config.json`, weights, `tokenizer.json`."""
-    tiny_bert().save_pretrained(folder)
-    write_tokenizer(folder)
+    tiny_bert(words=words).save_pretrained(folder)
+    write_tokenizer(folder, words)
     return folder
+
+
+KINDS = {"rug": "地毯", "shirt": "衬衫", "trousers": "裤子", "scarf": "围巾", "bag": "包", "lamp": "灯", "hat": "帽子"}
+"""Kinds of a small taxonomy with their Chinese names, some in characters that the tiny base lacks.
+
+Of these, "hat" is kept aside where a tenth is.
+"""
+
+
+def write_taxonomy(folder: Path) -> Path:
+    """A small taxonomy in the form of the public one, with the Chinese names of all it has."""
+    folder.mkdir(parents=True, exist_ok=True)
+    attributes = [
+        {"id": "color", "name": "Color", "values": ["Red", "Orange"], "extends": None},
+        {"id": "fabric", "name": "Fabric", "values": ["Wool", "Linen"], "extends": None},
+        {"id": "heel_height", "name": "Heel height", "values": [], "extends": None},
+    ]
+    categories = [
+        {"id": f"k-{place}", "path": ["Everything", kind.capitalize()], "attributes": ["color", "fabric"]}
+        for place, kind in enumerate(KINDS)
+    ]
+    names = {
+        "categories": {f"k-{place}": name for place, name in enumerate(KINDS.values())},
+        "attributes": {"color": "颜色", "fabric": "面料", "heel_height": "鞋跟高度"},
+        "values": {"color__red": "红色", "color__orange": "橙色", "fabric__wool": "羊毛", "fabric__linen": "亚麻"},
+    }
+    _write_gzip(folder / "attributes.jsonl.gz", "".join(json.dumps(line) + "\n" for line in attributes))
+    _write_gzip(folder / "categories.jsonl.gz", "".join(json.dumps(line) + "\n" for line in categories))
+    _write_gzip(folder / "names.zh-CN.json.gz", json.dumps(names, ensure_ascii=False))
+    return folder
+
+
+def _write_gzip(path: Path, content: str) -> None:
+    path.write_bytes(gzip.compress(content.encode()))
 
 
 def tiny_config(base: Path | str, **options: Any) -> Config:

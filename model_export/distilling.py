@@ -1,0 +1,72 @@
+"""The network that a run starts from; and a shallower one that learns from a trained one what it says of a batch.
+
+Knows: which layers a shallower network keeps, where a finished run has its weights, the losses of imitation.
+Does not know: data, schedules, what else training minimises.
+"""
+
+import copy
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from model_export import pretrained
+from model_export.batches import Batch
+from model_export.config import Config
+from model_export.losses import log_weights
+from model_export.network import PackedRanker, Scores
+
+WEIGHTS = "weights.pt"
+
+
+def untrained(config: Config) -> PackedRanker:
+    """The network as it is before training, with as many layers as the run keeps."""
+    ranker = PackedRanker(pretrained.load_bert(pretrained.start_folder(config)))
+    return shallower(ranker, config.layers) if config.layers else ranker
+
+
+def load(ranker: PackedRanker, trained: Path) -> PackedRanker:
+    """The same network with the weights that a training kept, in evaluation."""
+    ranker.load_state_dict(torch.load(trained / WEIGHTS, weights_only=True, map_location="cpu"))
+    return ranker.eval()
+
+
+def teacher_of(config: Config) -> PackedRanker | None:
+    """The trained network with all its layers that a run imitates, where it imitates one. It does not learn."""
+    if config.teacher is None:
+        return None
+    ranker = PackedRanker(pretrained.load_bert(pretrained.start_folder(config)))
+    return load(ranker, config.teacher / "train").requires_grad_(False)
+
+
+def kept_layers(deep: int, layers: int) -> list[int]:
+    """`layers` of `deep` layers, evenly spaced, the first and the last among them: 0, 2 and 5 of six.
+
+    One layer alone is the first.
+    """
+    return [place * (deep - 1) // max(1, layers - 1) for place in range(layers)]
+
+
+def shallower(teacher: PackedRanker, layers: int) -> PackedRanker:
+    """A copy with so many of its layers, ready to learn."""
+    student = copy.deepcopy(teacher).requires_grad_(True)
+    stack = student.encoder.encoder.layer
+    student.encoder.encoder.layer = nn.ModuleList(stack[place] for place in kept_layers(len(stack), layers))
+    student.encoder.config.num_hidden_layers = layers
+    return student
+
+
+def imitation_loss(scores: Scores, teacher: Scores, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """(weights, values, embeddings): the KL of the weights, the teacher's first, a mean over rows; the binary
+    cross-entropy of the value probabilities to the teacher's, a mean over tokens (Hinton et al. 2015); and one minus
+    the cosine of the embeddings.
+    """
+    p, q = log_weights(teacher, batch), log_weights(scores, batch)
+    weights = (p.exp() * (p - q) * batch.present).sum(-1).mean()
+    tokens = batch.present[:, :, None].expand_as(scores.value_logits)
+    each = nn.functional.binary_cross_entropy_with_logits(
+        scores.value_logits.float(), torch.sigmoid(teacher.value_logits.float()), reduction="none"
+    )
+    values = (each * tokens).sum() / tokens.sum().clamp_min(1)
+    embeddings = 1 - (scores.embeddings.float() * teacher.embeddings.float()).sum(-1).mean()
+    return weights, values, embeddings
