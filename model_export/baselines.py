@@ -46,7 +46,7 @@ def baselines(
         "equal weights": [np.zeros(len(record.attributes)) for record in dev_records],
         "type frequency": [np.array([frequency[name] for name in record.attributes]) for record in dev_records],
         "prior": [np.array([prior.of(name) for name in record.attributes]) for record in dev_records],
-        "pretrained cosine": _cosines(config, dev_records, embed),
+        "pretrained cosine": cosines(config, dev_records, embed),
     }
     return {name: measured(rows, dev_records, seed=config.seed) for name, rows in scores.items()}
 
@@ -81,7 +81,8 @@ def _relevant(record: Record) -> list[str]:
     return [name for name, gain in zip(record.attributes, record.gains, strict=True) if gain > 0]
 
 
-def _cosines(config: Config, dev_records: Sequence[Record], embed: Embed) -> list[NDArray[np.float64]]:
+def cosines(config: Config, dev_records: Sequence[Record], embed: Embed) -> list[NDArray[np.float64]]:
+    """How near each candidate's name is to the record's query, (candidates,) for each record."""
     texts = {text for record in dev_records for text in (record.query, *record.attributes)}
     ordered = sorted(texts, key=lambda text: (len(text), text))  # like lengths together: little padding
     place = {text: index for index, text in enumerate(ordered)}

@@ -4,8 +4,9 @@ Knows: the metrics of rankings, values and weights. Does not know: stages, basel
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,18 @@ from model_export import metrics
 from model_export.records import Record, Span
 from model_export.rows import packed
 from service import scoring
-from service.model import Model
-from service.scoring import PairScore
-from service.text import QueryTokens, Tokenizer
+from service.scoring import PairScore, RowScores
+from service.text import QueryTokens, Row, Tokenizer
 
 BATCH_ROWS = 16
+
+
+class Scorer(Protocol):
+    """What scores rows as `service.model.Model` does."""
+
+    def run(self, rows: list[Row]) -> list[RowScores]:
+        """One answer for each row."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +38,26 @@ class Prediction:
     values: tuple[frozenset[Span], ...]
 
 
-def predict(model: Model, tokenizer: Tokenizer, dev: Sequence[Record], *, threshold: float) -> list[Prediction]:
+def predict(model: Scorer, tokenizer: Tokenizer, dev: Sequence[Record], *, threshold: float) -> list[Prediction]:
     """Score records in batches of like length; the predictions come in the records' order."""
+    found = {
+        index: prediction(dev[index], query, pairs)
+        for index, query, pairs in answered(model, tokenizer, dev, threshold=threshold)
+    }
+    return [found[index] for index in range(len(dev))]
+
+
+def answered(
+    model: Scorer, tokenizer: Tokenizer, dev: Sequence[Record], *, threshold: float
+) -> Iterator[tuple[int, QueryTokens, list[PairScore]]]:
+    """(place, query, pair scores) of each record, in batches of like length, the shortest first."""
     queries_rows = [packed(tokenizer, record) for record in dev]
-    found: dict[int, Prediction] = {}
     by_length = sorted(range(len(dev)), key=lambda index: len(queries_rows[index][1].input_ids))
     for first in range(0, len(dev), BATCH_ROWS):
         part = by_length[first : first + BATCH_ROWS]
         for index, scores in zip(part, model.run([queries_rows[index][1] for index in part]), strict=True):
             query = queries_rows[index][0]
-            pairs = scoring.pair_scores(scores, query.word_of, threshold=threshold)
-            found[index] = prediction(dev[index], query, pairs)
-    return [found[index] for index in range(len(dev))]
+            yield index, query, scoring.pair_scores(scores, query.word_of, threshold=threshold)
 
 
 def prediction(record: Record, query: QueryTokens, pairs: Sequence[PairScore]) -> Prediction:

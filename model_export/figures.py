@@ -37,7 +37,7 @@ def learning_curve(
 
 
 def _losses(axes: Axes, losses: NDArray[np.float64]) -> None:
-    _plain(axes, title="Training loss", x="step")
+    plain(axes, title="Training loss", x="step")
     axes.plot(*losses.T, color=PALE, linewidth=0.5, label="each step")
     axes.plot(losses[:, 0], smoothed(losses[:, 1]), color=STRONG, label=f"mean of {SMOOTHED_STEPS} steps")
     axes.set_ylim(bottom=0, top=1.05 * float(np.percentile(losses[:, 1], 99.5)))
@@ -53,7 +53,7 @@ def smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _dev_ndcg(axes: Axes, dev: Sequence[Mapping[str, float]], sources: Sequence[str]) -> None:
-    _plain(axes, title="Dev nDCG", x="step")
+    plain(axes, title="Dev nDCG", x="step")
     for index, name in enumerate(sources):
         points = [(row["step"], row[name]) for row in dev if name in row]
         axes.plot(*np.array(points).reshape(-1, 2).T, color=COLOURS[index % len(COLOURS)], marker="o", label=name)
@@ -67,7 +67,7 @@ def reliability_diagram(predictions: Mapping[str, Sequence[Prediction]], *, temp
     figure = Figure(figsize=(3.3 * columns, 3.9 * lines), layout="constrained")
     panels: list[Axes] = list(figure.subplots(lines, columns, squeeze=False).flat)
     for axes, (name, part) in zip(panels, predictions.items(), strict=False):
-        _plain(axes, title=name, x="top weight", y="share of the gain")
+        plain(axes, title=name, x="top weight", y="share of the gain")
         axes.plot([0, 1], [0, 1], color=PALE, linewidth=1)
         _reliability(axes, part, 1.0, "#8a929c")
         _reliability(axes, part, temperature, STRONG)
@@ -94,7 +94,7 @@ def type_weights(part: Sequence[Prediction], title: str, *, temperature: float) 
     labels = [f"{name} ({len(pair[0])})" for name, pair in found.items()]
     figure = Figure(figsize=(8, 1.2 + 0.36 * len(found)), layout="constrained")
     axes, place = figure.subplots(), np.arange(len(found))
-    _plain(axes, title=title, x="mean weight")
+    plain(axes, title=title, x="mean weight")
     axes.barh(place + 0.2, stated[order], height=0.38, color=STRONG, label="stated by the query")
     axes.barh(place - 0.2, unstated[order], height=0.38, color=PALE, label="not stated")
     axes.set_yticks(place, [labels[index] for index in order])
@@ -112,7 +112,8 @@ def weights_by_type(part: Sequence[Prediction], *, temperature: float) -> dict[s
     return found
 
 
-def _plain(axes: Axes, *, title: str, x: str, y: str = "") -> None:
+def plain(axes: Axes, *, title: str, x: str, y: str = "") -> None:
+    """Axes as every figure has them."""
     axes.set_title(title, loc="left", fontsize="medium", fontweight="bold")
     axes.set(xlabel=x, ylabel=y, axisbelow=True)
     axes.grid(color="#eceff2")

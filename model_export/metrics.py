@@ -3,19 +3,28 @@
 Knows: numpy and formulas. Does not know: models, files.
 """
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""A statistic of a sample, for many resamples at once: counts (draws, size), how often each resample holds each member
+of the sample, to values (draws,). All ones are the sample itself.
+"""
 
-def ndcg(scores: ArrayLike, gains: ArrayLike) -> float:
+
+def ndcg(scores: ArrayLike, gains: ArrayLike, *, top: int | None = None) -> float:
     """Normalised discounted cumulative gain of one ranking, gains taken as they are, discount 1 / log2(rank + 1)
     (Järvelin and Kekäläinen 2002). Equal scores share the mean of their gains. NaN when no gain is positive.
+
+    With `top` only the first so many places count, of the ideal order as well.
     """
     scores, gains = np.asarray(scores, float), np.asarray(gains, float)
     discount = 1.0 / np.log2(np.arange(2, len(gains) + 2))
+    if top is not None:
+        discount[top:] = 0
     ideal = float(np.sort(gains)[::-1] @ discount)
     _, group = np.unique(-scores, return_inverse=True)
     shared = (np.bincount(group, weights=gains) / np.bincount(group))[group]
@@ -70,3 +79,59 @@ def mean(values: Sequence[float]) -> float:
     """The mean of what is not NaN; NaN when nothing is."""
     known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else float("nan")
+
+
+def bootstrap(statistic: Statistic, size: int, *, seed: int = 7, draws: int = 1_000) -> tuple[float, float]:
+    """The 95 % percentile interval of a statistic, its sample of `size` members drawn again with replacement.
+
+    (Efron 1979.) Resamples in which the statistic is not a number are left out; NaN when that is all of them.
+    """
+    counts = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), draws).astype(float)
+    found = statistic(counts)
+    found = found[~np.isnan(found)]
+    low, high = np.percentile(found, (2.5, 97.5)) if len(found) else (np.nan, np.nan)
+    return float(low), float(high)
+
+
+def mean_of(values: ArrayLike) -> Statistic:
+    """The mean of one value a member."""
+    values = np.asarray(values, float)
+    return lambda counts: counts @ values / counts.sum(axis=1)
+
+
+def ratio_of(numerators: ArrayLike, denominators: ArrayLike) -> Statistic:
+    """The ratio of two sums over members; 0 where the denominator is."""
+    above, below = np.asarray(numerators, float), np.asarray(denominators, float)
+
+    def ratio(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        total = counts @ below
+        return np.asarray(np.divide(counts @ above, total, out=np.zeros(len(counts)), where=total > 0))
+
+    return ratio
+
+
+def calibration_error_of(confidence: ArrayLike, observed: ArrayLike, bins: int = 10) -> Statistic:
+    """`calibration_error` of one pair a member."""
+    confidence, observed = np.asarray(confidence, float), np.asarray(observed, float)
+    gaps = np.zeros((len(confidence), bins))
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps[np.arange(len(gaps)), place] = confidence - observed
+    return lambda counts: np.abs(counts @ gaps).sum(axis=1) / counts.sum(axis=1)
+
+
+def auc_of(scores: ArrayLike, positive: ArrayLike) -> Statistic:
+    """The area under the ROC curve: how often a positive member's score is above a negative one's, ties half.
+
+    NaN where a resample holds members of one kind only.
+    """
+    scores, chosen = np.asarray(scores, float), np.asarray(positive, bool)
+    difference = scores[chosen][:, None] - scores[~chosen]
+    above = (np.sign(difference) + 1) / 2
+
+    def area(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        ours, theirs = counts[:, chosen], counts[:, ~chosen]
+        pairs = ours.sum(axis=1) * theirs.sum(axis=1)
+        won = ((ours @ above) * theirs).sum(axis=1)
+        return np.asarray(np.divide(won, pairs, out=np.full(len(counts), np.nan), where=pairs > 0))
+
+    return area

@@ -169,3 +169,11 @@ def test_a_prediction_does_not_depend_on_what_else_is_predicted(served: tuple[Mo
 
 def test_nothing_is_predicted_of_no_records(served: tuple[Model, Tokenizer]) -> None:
     assert evaluation.predict(*served, [], threshold=0.5) == []
+
+
+def test_records_without_any_gain_count_as_queries_and_change_no_metric() -> None:
+    ranked = [predicted([1, 0], [1, 0]), predicted([0, 1, 2], [1, 0, 1])]
+    silent = predicted([3, 1], [0, 0])
+    alone, beside = (evaluation.measure(part, temperature=1.0) for part in (ranked, [*ranked, silent]))
+    assert beside == alone | {"queries": 3}
+    assert evaluation.fit_temperature([*ranked, silent]) == evaluation.fit_temperature(ranked)

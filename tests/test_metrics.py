@@ -118,3 +118,59 @@ def test_the_mean_leaves_out_what_is_not_a_number() -> None:
 @pytest.mark.parametrize("values", [[], [math.nan]])
 def test_the_mean_of_nothing_is_not_a_number(values: list[float]) -> None:
     assert math.isnan(metrics.mean(values))
+
+
+def test_ndcg_of_the_first_places_counts_no_others() -> None:
+    assert metrics.ndcg([3, 2, 1], [0, 1, 1], top=2) == pytest.approx(SECOND / (1 + SECOND))
+
+
+def test_an_interval_holds_the_statistic_and_shrinks_with_the_sample() -> None:
+    values = np.tile([0.0, 1.0], 200)
+    narrow = metrics.bootstrap(metrics.mean_of(values), 400)
+    wide = metrics.bootstrap(metrics.mean_of(values[:20]), 20)
+    assert wide[0] < narrow[0] < 0.5 < narrow[1] < wide[1]
+
+
+def test_an_interval_of_a_mean_is_that_of_the_normal_distribution() -> None:
+    values = np.random.default_rng(0).normal(size=500)
+    error = values.std() / np.sqrt(500)
+    low, high = metrics.bootstrap(metrics.mean_of(values), 500, draws=4_000)
+    assert (low, high) == pytest.approx((values.mean() - 1.96 * error, values.mean() + 1.96 * error), abs=0.2 * error)
+
+
+def test_an_interval_is_the_same_each_time() -> None:
+    statistic = metrics.mean_of([1, 2, 4])
+    assert metrics.bootstrap(statistic, 3) == metrics.bootstrap(statistic, 3) != metrics.bootstrap(statistic, 3, seed=8)
+
+
+def test_resamples_without_a_number_are_left_out_of_an_interval() -> None:
+    assert metrics.bootstrap(metrics.auc_of([0, 1], [False, True]), 2) == (1.0, 1.0)
+    assert np.isnan(metrics.bootstrap(metrics.auc_of([1, 1], [True, True]), 2)).all()
+
+
+def of_itself(statistic: metrics.Statistic, size: int) -> float:
+    """A statistic of the sample itself."""
+    return float(statistic(np.ones((1, size)))[0])
+
+
+def test_a_ratio_is_of_sums_and_zero_over_nothing() -> None:
+    assert of_itself(metrics.ratio_of([1, 3], [2, 8]), 2) == pytest.approx(0.4)
+    assert of_itself(metrics.ratio_of([1], [0]), 1) == 0
+
+
+def test_a_statistic_counts_a_member_as_often_as_it_was_drawn() -> None:
+    counts = np.array([[3.0, 1.0]])
+    assert metrics.mean_of([0, 1])(counts) == pytest.approx([0.25])
+    assert metrics.ratio_of([0, 1], [1, 1])(counts) == pytest.approx([0.25])
+
+
+@settings(deadline=None)
+@given(points=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30))
+def test_the_calibration_error_of_a_sample_is_the_plain_one(points: list[tuple[float, float]]) -> None:
+    confidence, observed = zip(*points, strict=True)
+    statistic = metrics.calibration_error_of(confidence, observed)
+    assert of_itself(statistic, len(points)) == pytest.approx(metrics.calibration_error(confidence, observed))
+
+
+def test_the_area_under_the_curve_counts_ties_half() -> None:
+    assert of_itself(metrics.auc_of([3, 1, 2, 1], [True, True, False, False]), 4) == pytest.approx((2 + 0 + 0.5) / 4)

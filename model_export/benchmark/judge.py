@@ -1,0 +1,93 @@
+"""The bundle under measurement, asked through the code that serves.
+
+Knows: how records and texts are put to the model. Does not know: what their answers are held against.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from model_export import evaluation
+from model_export.evaluation import Prediction, Scorer
+from model_export.records import Record
+from model_export.rows import WHOLE
+from service import scoring
+from service.scoring import PairScore
+from service.text import QueryTokens, Tokenizer, pack
+
+Vectors = Callable[[Sequence[str]], NDArray[np.float64]]
+"""Unit vectors (texts, hidden) of texts."""
+
+BATCH_TEXTS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A record, its query's tokens, and what the service would say of each candidate."""
+
+    record: Record
+    query: QueryTokens
+    pairs: Sequence[PairScore]
+
+    def stated(self, place: int) -> list[tuple[str, float]]:
+        """(words, confidence) of each value of the candidate at `place`."""
+        words = self.query.words
+        return [
+            (self.record.query[words[span.first][0] : words[span.last][1]], span.confidence)
+            for span in self.pairs[place].spans
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """A model with everything of its bundle that an answer depends on."""
+
+    model: Scorer
+    tokenizer: Tokenizer
+    temperature: float
+    threshold: float
+
+    def answers(self, asked: Sequence[Record], what: str) -> list[Answer]:
+        """The answers in the records' order; `what` names the progress bar."""
+        found: dict[int, Answer] = {}
+        answered = evaluation.answered(self.model, self.tokenizer, asked, threshold=self.threshold)
+        for index, query, pairs in tqdm(answered, what, total=len(asked)):
+            found[index] = Answer(asked[index], query, pairs)
+        return [found[index] for index in range(len(asked))]
+
+    def predictions(self, asked: Sequence[Record], what: str) -> list[Prediction]:
+        """The same as predictions."""
+        return [evaluation.prediction(a.record, a.query, a.pairs) for a in self.answers(asked, what)]
+
+    def weights(self, answer: Answer) -> list[float]:
+        """The weights of an answer's candidates."""
+        return scoring.softmax([pair.logit for pair in answer.pairs], self.temperature)
+
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """The bundle's own embedding of texts, (texts, hidden)."""
+        rows = [pack(self.tokenizer.query(text), [], row_tokens=WHOLE)[0] for text in texts]
+        parts = range(0, len(rows), BATCH_TEXTS)
+        found = [
+            scores.embedding
+            for first in tqdm(parts, "texts")
+            for scores in self.model.run(rows[first : first + BATCH_TEXTS])
+        ]
+        return np.array(found, dtype=np.float64)
+
+
+class Remembered:
+    """Vectors of texts, each made once, those of like length together."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        self._vectors = vectors
+        self._known: dict[str, NDArray[np.float64]] = {}
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Unit vectors (texts, hidden)."""
+        new = sorted(set(texts) - self._known.keys(), key=lambda text: (len(text), text))
+        if new:
+            self._known |= dict(zip(new, np.asarray(self._vectors(new), np.float64), strict=True))
+        return np.array([self._known[text] for text in texts])

@@ -1,0 +1,172 @@
+"""Which suites there are: what each asks of the bundle, on which data, beside which baselines.
+
+Knows: the order of things. Does not know: how anything is computed, where results go.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_export import baselines as compared
+from model_export import pretrained, sources
+from model_export.benchmark import applicability, mentions, products, ranking, values
+from model_export.benchmark.applicability import CHINESE, LANGUAGES, frequency_and_cosine, in_language
+from model_export.benchmark.calibration import calibration
+from model_export.benchmark.judge import Judge, Remembered, Vectors
+from model_export.benchmark.measure import Suite
+from model_export.benchmark.mentions import Baselines
+from model_export.config import Config, Source
+from model_export.evaluation import Prediction
+from model_export.prior import Prior
+from model_export.records import Record
+from model_export.stage import hashes
+
+LISTS = {"ESCI": "esci", "Chorus": "chorus"}
+"""The sets of judged products, each with its folder below the data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the suites run on: a config for the data and its split, the bundle, and the baselines' knowledge."""
+
+    config: Config
+    judge: Judge
+    prior: Prior
+    pretrained: Vectors
+
+    def baselines(self, train: Sequence[Record], dev: Sequence[Record]) -> Baselines:
+        """Ranking metrics of every baseline that reads no query with the model."""
+        return compared.baselines(self.config, train, dev, self.prior, embed=self._embed)
+
+    def _embed(self, _: Config, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self.pretrained(texts).astype(np.float32)
+
+
+@dataclass(slots=True)
+class Findings:
+    """Measures by suite, the predictions that the reliability plots show, and the hash of every file read."""
+
+    suites: dict[str, Suite] = field(default_factory=dict)
+    reliability: dict[str, list[Prediction]] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+
+
+def pretrained_vectors(config: Config) -> Vectors:
+    """The base before any training, each text embedded once."""
+    return Remembered(lambda texts: pretrained.embed(config, texts).astype(np.float64))
+
+
+def run(setting: Setting) -> Findings:
+    """Measure everything that the data folder has data for."""
+    found = Findings()
+    by_reader = _by_reader(setting.config, found)
+    for name, source in by_reader["queryner"].items():
+        _mention(setting, name, source, found)
+    for name, source in by_reader["titles"].items():
+        _values(setting, name, source, found)
+    for name, source in by_reader["taxonomy"].items():
+        if source.language == "en":
+            _applicability(setting, name, source, found)
+    for title, folder in LISTS.items():
+        path = setting.config.data / folder
+        if path.is_dir():
+            found.data |= {key.removeprefix("0/"): digest for key, digest in hashes([path]).items()}
+            vectors = Remembered(setting.judge.vectors)
+            ranked = ranking.features(
+                products.lists(setting.config, folder), setting.judge, vectors, setting.pretrained
+            )
+            found.suites[f"ranking products, {title}"] = ranking.ranking(ranked)
+        else:
+            found.left_out.append(f"ranking products, {title}: there is no {path}")
+    return found
+
+
+def _by_reader(config: Config, found: Findings) -> dict[str, dict[str, Source]]:
+    """The sources whose files are there, by reader and name; notes the others, and the hashes of these."""
+    groups: dict[str, dict[str, Source]] = {"queryner": {}, "titles": {}, "taxonomy": {}}
+    for name, source in config.sources.items():
+        if source.reader in groups:
+            missing = [path for path in (source.train, source.dev) if path and not (config.data / path).exists()]
+            if missing:
+                found.left_out.append(f"{name}: there is no {config.data / missing[0]}")
+            else:
+                groups[source.reader][name] = source
+                found.data |= sources.raw_files(config, source)
+    return groups
+
+
+def _mention(setting: Setting, name: str, source: Source, found: Findings) -> None:
+    config, judge = setting.config, setting.judge
+    train = list(sources.half_of(config, source, "train"))
+    dev = list(sources.half_of(config, source, "dev"))
+    plain = judge.predictions(dev, name)
+    found.suites[f"mention, {name}"] = mentions.mention(plain, setting.baselines(train, dev))
+    others = mentions.far_names(_catalogue_names(config), dev[0].attributes, setting.pretrained)
+    if others:
+        more = [mentions.among_others(record, others, seed=config.seed) for record in dev]
+        suite = mentions.ranking(judge.predictions(more, f"{name} among others"), setting.baselines(train, more))
+        found.suites[f"mention, {name}, {mentions.OTHERS} other names"] = suite
+    else:
+        found.left_out.append(f"mention, {name}, other names: the catalogues have none of other meaning")
+    unseen = [mentions.renamed(record, seed=config.seed) for record in dev]
+    predicted = judge.predictions(unseen, f"{name}, unseen names")
+    suite = mentions.ranking(predicted, setting.baselines(train, unseen))
+    found.suites[f"mention, {name}, unseen names"] = suite | {
+        "nDCG, less plain names'": mentions.lost(predicted, plain)
+    }
+    _calibrate(setting, name, plain, found)
+
+
+def _calibrate(setting: Setting, name: str, predictions: list[Prediction], found: Findings) -> None:
+    found.reliability[name] = predictions
+    suite = calibration(predictions, temperature=setting.judge.temperature)
+    found.suites[f"calibration, {name}"] = suite
+
+
+def _catalogue_names(config: Config) -> set[str]:
+    """Attribute names, in lower case, of the sources of taxonomy and titles in English that are there."""
+    catalogues = [s for s in config.sources.values() if s.reader in {"taxonomy", "titles"} and s.language == "en"]
+    there = [source for source in catalogues if (config.data / source.train).exists()]
+    records = (record for source in there for record in sources.half_of(config, source, "train"))
+    return {name.lower() for record in records for name in record.attributes}
+
+
+def _values(setting: Setting, name: str, source: Source, found: Findings) -> None:
+    titles = values.dev_titles(setting.config, source)
+    if titles:
+        answers = setting.judge.answers([title.record() for title in titles], name)
+        found.suites[f"values, {name}"] = values.values(titles, answers)
+
+
+def _applicability(setting: Setting, name: str, source: Source, found: Findings) -> None:
+    config = setting.config
+    for language in ("en", *LANGUAGES):
+        if language != "en" and not (config.data / source.train / f"names.{language}.json.gz").is_file():
+            found.left_out.append(f"{name}, {language}: the taxonomy has no names.{language}.json.gz")
+            continue
+        spoken = in_language(source, language)
+        counts = applicability.used(config, spoken)
+        asked = applicability.questions(config, spoken, counts)
+        if not asked:
+            continue
+        predictions = setting.judge.predictions(asked, f"{name}, {language}")
+        with_cosine = language in {"en", CHINESE}
+        baselines = _applicability_baselines(setting, counts, asked) if with_cosine else {}
+        found.suites[f"applicability, {name}, {language}"] = mentions.ranking(predictions, baselines)
+        if language == "en":
+            _calibrate(setting, name, predictions, found)
+
+
+def _applicability_baselines(setting: Setting, counts: Counter[str], asked: Sequence[Record]) -> Baselines:
+    cosines = compared.cosines(setting.config, asked, setting._embed)
+    frequency = [np.array([float(counts[name]) for name in record.attributes]) for record in asked]
+    scores = {
+        "type frequency": frequency,
+        "pretrained cosine": cosines,
+        "frequency and cosine": frequency_and_cosine(asked, counts, cosines),
+    }
+    return {name: compared.measured(rows, asked, seed=setting.config.seed) for name, rows in scores.items()}
