@@ -1,4 +1,4 @@
-"""`python -m model_export STAGE --config FILE`: run one stage, or all of them.
+"""`python -m model_export STAGE --config FILE`: run one stage, or all of them; `evaluate` measures any bundle.
 
 Knows: which stage reads which folder, which options and which code it depends on. Does not know: what a stage does.
 """
@@ -13,14 +13,15 @@ from typing import Any
 
 from model_export import config as configuration
 from model_export import stage
+from model_export.benchmark import command
 from model_export.config import BadConfig, Config
 from model_export.records import BadRecord
 from model_export.stage import StageFailed
 from service.errors import RankerError
 
 SHIPPED = Path(__file__).parent / "configs" / "default.toml"
-NAMES = ("sources", "examples", "train", "export", "quantise", "verify", "prior", "package", "report")
-TEXT_OPTIONS = ("base", "max_query_tokens", "max_attribute_tokens")
+NAMES = ("sources", "base", "examples", "train", "export", "quantise", "verify", "prior", "package", "report")
+TEXT_OPTIONS = ("base", "languages", "max_query_tokens", "max_attribute_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Stage:
 def stages(config: Config) -> dict[str, Stage]:
     """Every stage by name. Imports are here so that `--help` needs no torch."""
     from model_export import pretrained
+    from model_export.base import write_base
     from model_export.examples import write_examples
     from model_export.export import export
     from model_export.package import write_bundle
@@ -60,33 +62,50 @@ def stages(config: Config) -> dict[str, Stage]:
     from model_export.train import train
     from model_export.verify import verify
 
-    raw = sorted({config.data / path for s in config.sources.values() for path in (s.train, s.dev) if path is not None})
+    raw = sorted({config.data / path for s in config.sources.values() for path in s.paths})
+    raw_names = [config.data / config.languages.taxonomy] if config.languages.taxonomy else []
     base = pretrained.base_folder(config)
-    sources, examples, trained, exported, quantised, verified, prior, *_ = (config.work / name for name in NAMES)
+    start = pretrained.start_folder(config)
+    taught_by = [config.teacher / "train"] if config.teacher else []
+    grown = pretrained.grown_folder(config)
+    sources, _, examples, trained, exported, quantised, verified, prior, *_ = (config.work / name for name in NAMES)
     made = (examples, trained, exported, quantised)
-    of_sources, of_training = ("sources", "seed"), ("sources", "seed", "training", *TEXT_OPTIONS)
-    of_verify = ("thresholds", "gpu_file", "value_threshold", *TEXT_OPTIONS)
+    of_sources, of_training = ("sources", "seed"), ("sources", "seed", "training", "layers", *TEXT_OPTIONS)
+    of_verify = ("thresholds", "gpu_file", "value_threshold", "layers", *TEXT_OPTIONS)
     works: dict[str, Stage] = {
         "sources": Stage(
-            raw, of_sources, ("sources", "readers", "records", "names"), lambda out: write_sources(config, out)
+            raw,
+            of_sources,
+            ("sources", "readers", "catalogues", "records", "names"),
+            lambda out: write_sources(config, out),
+        ),
+        "base": Stage(
+            (sources, base, *raw_names),
+            (*of_sources, *TEXT_OPTIONS),
+            ("base", "batches", "losses", "names", "network", "pretrained", "records", "sources", "translations"),
+            lambda out: write_base(config, sources, out),
         ),
         "examples": Stage(
-            (sources, base),
+            (sources, start, *raw_names),
             (*of_sources, *TEXT_OPTIONS),
-            ("examples", "names", "pretrained", "records"),
+            ("examples", "names", "pretrained", "records", "translations"),
             lambda out: write_examples(config, sources, out),
         ),
         "train": Stage(
-            (examples, base),
+            (examples, *sorted({start, grown}), *taught_by),
             of_training,
-            ("train", "batches", "network", "names", "examples", "pretrained", "records", "rows"),
+            (
+                *("train", "batches", "losses", "network", "optimising", "sample_weights", "sampling", "variations"),
+                "distilling",
+                *("names", "examples", "pretrained", "records", "rows"),
+            ),
             lambda out: train(config, examples, out),
             resumable=True,
         ),
         "export": Stage(
-            (examples, trained, base),
-            ("gpu_file", *TEXT_OPTIONS),
-            ("export", "network", "batches", "evaluation", "pretrained", "rows"),
+            (examples, trained, start),
+            ("gpu_file", "layers", *TEXT_OPTIONS),
+            ("export", "distilling", "network", "batches", "evaluation", "pretrained", "rows"),
             lambda out: export(config, examples, trained, out),
         ),
         "quantise": Stage(
@@ -125,25 +144,42 @@ def stages(config: Config) -> dict[str, Stage]:
 
 def main() -> None:
     """Read the command line and run. Errors that name their way out are told in one sentence."""
-    parser = argparse.ArgumentParser(prog="python -m model_export", description="From data to a bundle.")
+    try:
+        if sys.argv[1:2] == ["evaluate"]:
+            command.main(sys.argv[2:], shipped=SHIPPED)
+        else:
+            _run_stages()
+    except (BadConfig, BadRecord, StageFailed, RankerError) as error:
+        sys.exit(f"model_export: {error}")
+
+
+def _run_stages() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m model_export",
+        description="From data to a bundle.",
+        epilog="'evaluate' in place of a stage measures a bundle: see python -m model_export evaluate --help.",
+    )
     parser.add_argument("stage", choices=("all", *NAMES), help="'all' runs each stage that has something to do")
     parser.add_argument("--config", type=Path, default=SHIPPED, help="the run's TOML file (default: the shipped one)")
     parser.add_argument("--data", type=Path, help="folder of the data sets (default: the config's)")
     parser.add_argument("--work", type=Path, help="folder of the stages (default: the config's)")
+    weightings = ("none", "likelihood-ratio", "self-paced")
+    parser.add_argument("--sample-weighting", choices=weightings, help="short for --set training.sample_weighting=")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="like training.steps=100")
     arguments = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"
-    try:
-        config = configuration.load(arguments.config, data=arguments.data, work=arguments.work)
-        config.work.mkdir(parents=True, exist_ok=True)
-        found = stages(config)
-        for name in NAMES if arguments.stage == "all" else (arguments.stage,):
-            found[name].run(name, config)
-        if arguments.stage == "verify":
-            from model_export.verify import refuse
+    weighting = arguments.sample_weighting
+    replaced = [*arguments.set, *([f"training.sample_weighting={weighting}"] if weighting else [])]
+    config = configuration.load(arguments.config, data=arguments.data, work=arguments.work, replaced=replaced)
+    config.work.mkdir(parents=True, exist_ok=True)
+    found = stages(config)
+    needed = [name for name in NAMES if name != "base" or config.teacher is None]  # a teacher brings its own
+    for name in needed if arguments.stage == "all" else (arguments.stage,):
+        found[name].run(name, config)
+    if arguments.stage == "verify":
+        from model_export.verify import refuse
 
-            refuse(config, *(config.work / name for name in ("export", "quantise", "verify")))
-    except (BadConfig, BadRecord, StageFailed, RankerError) as error:
-        sys.exit(f"model_export: {error}")
+        refuse(config, *(config.work / name for name in ("export", "quantise", "verify")))
 
 
 if __name__ == "__main__":

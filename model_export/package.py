@@ -1,4 +1,4 @@
-"""Stage 8: the bundle that the service opens.
+"""Stage 9: the bundle that the service opens.
 
 Knows: the manifest's content, where each file comes from. Does not know: how the files were made.
 """
@@ -13,7 +13,8 @@ import onnxruntime
 
 from model_export import pretrained
 from model_export.config import Config
-from model_export.export import FP16, TOKENIZER
+from model_export.export import FP16
+from model_export.pretrained import TOKENIZER
 from model_export.prior import PRIOR
 from model_export.quantise import INT8
 from model_export.stage import RECORD, sha256

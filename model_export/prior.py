@@ -1,4 +1,4 @@
-"""Stage 7: what each attribute name is worth before the query is read, for answers without the model.
+"""Stage 8: what each attribute name is worth before the query is read, for answers without the model.
 
 A name's logit here is the log of the mean of `exp(logit)` over a sample of training queries, mixed over the sources as
 training mixes them: the weight that it has on the average, for a caller who always sends the same candidates. (The mean

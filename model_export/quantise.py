@@ -1,4 +1,4 @@
-"""Stage 5: the fp32 graph as int8 for CPUs.
+"""Stage 6: the fp32 graph as int8 for CPUs.
 
 Scales of activations are fixed from calibration data, never taken over a batch: so a logit does not depend on what
 else is in it, which dynamic quantisation would break.

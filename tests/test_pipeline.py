@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from tiny import row, shop_records, write_base
+from tiny import row, shop_records, write_base, write_taxonomy
 
 from model_export import records
 from model_export.__main__ import NAMES
-from model_export.records import Record
-from service.bundle import open_bundle
+from model_export.records import Product, Record
+from service.bundle import Bundle, open_bundle
 from service.model import open_model
-from service.scoring import RowScores
+from service.scoring import RowScores, pair_scores
 from service.text import Tokenizer
 
 # The run imports PyTorch twice, trains, exports two graphs and quantises one.
@@ -80,29 +80,40 @@ class Run(NamedTuple):
     second: "subprocess.CompletedProcess[str]"
 
 
+def folders(folder: Path) -> dict[str, Path]:
+    """Where the base, the data and the stages of a run lie."""
+    places = {name: folder / name for name in ("base", "data", "work")}
+    places["data"].mkdir()
+    return places
+
+
+def run_all(text: str, places: Mapping[str, Path]) -> "subprocess.CompletedProcess[str]":
+    """`python -m model_export all` with this configuration."""
+    config = places["data"].parent / "tiny.toml"
+    config.write_text(text.format(**{name: path.as_posix() for name, path in places.items()}), encoding="utf-8")
+    command = [sys.executable, "-m", "model_export", "all", "--config", str(config)]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=600, check=False)
+
+
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = tmp_path_factory.mktemp("pipeline")
-    places: Mapping[str, Path] = {name: folder / name for name in ("base", "data", "work")}
-    places["data"].mkdir()
+    places = folders(tmp_path_factory.mktemp("pipeline"))
     records.write(places["data"] / "shop.jsonl", [*shop_records(), *chinese_records()])
     write_base(places["base"])
-    config = folder / "tiny.toml"
-    config.write_text(CONFIG.format(**{name: path.as_posix() for name, path in places.items()}), encoding="utf-8")
-    command = [sys.executable, "-m", "model_export", "all", "--config", str(config)]
-    first, second = (
-        subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=600, check=False)
-        for _ in range(2)
-    )
+    first, second = (run_all(CONFIG, places) for _ in range(2))
     return Run(places["work"], first, second)
 
 
 def serves(work: Path, query: str, *attributes: str) -> RowScores:
     """What the run's bundle says on the CPU."""
     bundle = open_bundle(work / "package")
+    return open_model(bundle, device="cpu", threads=1).run([row(tokenizer_of(bundle), query, *attributes)])[0]
+
+
+def tokenizer_of(bundle: Bundle) -> Tokenizer:
+    """The bundle's tokenizer with its limits."""
     limits = {"max_query_tokens": bundle.max_query_tokens, "max_attribute_tokens": bundle.max_attribute_tokens}
-    tokenizer = Tokenizer(bundle.paths["tokenizer"], **limits)
-    return open_model(bundle, device="cpu", threads=1).run([row(tokenizer, query, *attributes)])[0]
+    return Tokenizer(bundle.paths["tokenizer"], **limits)
 
 
 def test_the_run_ends_well(ran: Run) -> None:
@@ -128,3 +139,198 @@ def test_the_report_is_written(ran: Run) -> None:
 
 def test_nothing_is_done_twice(ran: Run) -> None:
     assert ran.second.stdout.splitlines() == [f"{name}: nothing has changed, skipped" for name in NAMES]
+
+
+# What another language's users bring: their own base, their own records, and nothing in English.
+CHINESE = """
+name = "tiny-zh"
+base = "{base}"
+base_licence = "CC0-1.0"
+data = "{data}"
+work = "{work}"
+max_query_tokens = 64
+max_attribute_tokens = 16
+gpu_file = false
+
+[sources.shop]
+reader = "jsonl"
+train = "shop.jsonl"
+language = "zh-CN"
+keep_aside = 0.2
+licence = "CC0-1.0"
+rate = 1
+others = 0
+
+[training]
+steps = 150
+batch = 8
+encoder_rate = 3e-3
+head_rate = 1e-2
+value_loss = 10
+evaluate_every = 150
+threads = 1
+bf16 = "off"
+
+[quantising]
+calibration_records = 8
+
+[thresholds]
+int8_ndcg_loss = 1
+int8_f1_loss = 1
+int8_kl = 10
+int8_same_first = 0
+"""
+
+
+@pytest.fixture(scope="module")
+def chinese(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stages of a run from a BERT whose vocabulary has Chinese characters and no English word."""
+    places = folders(tmp_path_factory.mktemp("chinese"))
+    records.write(places["data"] / "shop.jsonl", chinese_records())
+    write_base(places["base"], words=())
+    ran = run_all(CHINESE, places)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    return places["work"]
+
+
+def test_any_bert_reads_values_out_of_queries_without_spaces(chinese: Path) -> None:
+    query, attributes = "红色羊毛地毯", ("颜色", "材质", "价格")
+    bundle = open_bundle(chinese / "package")
+    words = tokenizer_of(bundle).query(query)
+    pairs = pair_scores(serves(chinese, query, *attributes), words.word_of, threshold=bundle.value_threshold)
+    found = {
+        name: [query[words.starts[span.first] : words.ends[span.last]] for span in pair.spans]
+        for name, pair in zip(attributes, pairs, strict=True)
+    }
+    assert found == {"颜色": ["红色"], "材质": ["羊毛"], "价格": []}
+    (color,) = pairs[0].spans
+    assert (words.starts[color.first], words.ends[color.last]) == (0, 2)
+
+
+def test_any_bert_weighs_chinese_attributes(chinese: Path) -> None:
+    color, material, price = serves(chinese, "红色羊毛地毯", "颜色", "材质", "价格").logits
+    assert min(color, material) > price
+
+
+# Everything that a run may switch on, but low-rank updates, which leave no vectors to perturb.
+EVERYTHING = """
+name = "tiny-everything"
+base = "{base}"
+base_licence = "CC0-1.0"
+data = "{data}"
+work = "{work}"
+max_query_tokens = 64
+max_attribute_tokens = 16
+
+[sources.shop]
+reader = "jsonl"
+train = "shop.jsonl"
+keep_aside = 0.3
+licence = "CC0-1.0"
+rate = 1
+translated = 0.5
+drop_words = 0.2
+
+[sources.sold]
+reader = "jsonl"
+train = "sold.jsonl"
+keep_aside = 0.3
+licence = "CC0-1.0"
+rate = 1
+
+[sources.kinds_zh]
+reader = "taxonomy"
+train = "taxonomy"
+keep_aside = 0.1
+language = "zh-CN"
+english_names = 0.3
+licence = "CC0-1.0"
+rate = 1
+
+[sources.values_zh]
+reader = "taxonomy_values"
+train = "taxonomy"
+keep_aside = 0.1
+language = "zh-CN"
+licence = "CC0-1.0"
+rate = 1
+
+[languages]
+taxonomy = "taxonomy"
+names = ["zh-CN"]
+steps = 5
+batch = 8
+
+[training]
+steps = 12
+batch = 4
+accumulate = 2
+ranking_loss = 1
+embedding_loss = 1
+texts = 4
+averaging = 0.9
+layer_decay = 0.9
+misspell = 0.2
+r_drop = 0.5
+perturbation = 0.5
+sample_weighting = "likelihood-ratio"
+spoiled = 0.1
+evaluate_every = 6
+checkpoint_every = 5
+threads = 1
+bf16 = "off"
+
+[quantising]
+calibration_records = 8
+
+[thresholds]
+int8_ndcg_loss = 1
+int8_f1_loss = 1
+int8_kl = 10
+int8_same_first = 0
+"""
+
+
+def sold_records() -> list[Record]:
+    """Queries with products to rank, one of which is what was asked for."""
+    return [
+        Record(
+            record.query,
+            ("color", "brand"),
+            (0.0, 0.0),
+            (None, None),
+            products=(
+                Product(1.0, record.query, (record.query.split()[0], None)),
+                Product(0.0, "lamp", ("white", "new")),
+            ),
+        )
+        for record in shop_records()
+    ]
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stages of a run with every switch on."""
+    places = folders(tmp_path_factory.mktemp("everything"))
+    records.write(places["data"] / "shop.jsonl", shop_records())
+    records.write(places["data"] / "sold.jsonl", sold_records())
+    write_taxonomy(places["data"] / "taxonomy")
+    write_base(places["base"])
+    ran = run_all(EVERYTHING, places)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    return places["work"]
+
+
+@pytest.mark.parametrize(
+    ("query", "attributes"),
+    [("red wool rug", ("color", "material", "price")), ("橙色亚麻裤子", ("颜色", "面料", "鞋跟高度"))],
+)
+def test_a_run_with_everything_on_ends_in_a_bundle(everything: Path, query: str, attributes: tuple[str, ...]) -> None:
+    found = serves(everything, query, *attributes)
+    assert len(found.logits) == 3 and np.isfinite(found.logits).all()
+    assert np.linalg.norm(found.embedding) == pytest.approx(1, abs=1e-3)
+
+
+def test_the_bundle_of_a_run_with_other_languages_reads_their_characters(everything: Path) -> None:
+    tokenizer = tokenizer_of(open_bundle(everything / "package"))
+    assert len(set(tokenizer.query("橙色亚麻裤子").ids)) == 8

@@ -12,7 +12,7 @@ from model_export import prior, records
 from model_export.config import Config
 from model_export.prior import LEAST, PRIOR, QUERIES, Prior, average_logits, counted, known, sampled
 from model_export.quantise import INT8
-from model_export.records import Record
+from model_export.records import Product, Record
 from service.model import Model, open_graph
 
 RARE = Record("blue lamp", ("shape", "price"), (1.0, 0.0), (None, None))
@@ -38,6 +38,11 @@ def written(base: Path, quantised: Path, tmp_path_factory: pytest.TempPathFactor
     records.write(examples / "shop.train.jsonl", [*shop_records(), RARE])
     prior.write_prior(tiny_config(base), examples, quantised, out)
     return out
+
+
+def test_a_record_that_teaches_through_its_products_alone_counts_no_name() -> None:
+    product = Product(1.0, "Berber runner", ("red", None))
+    assert not counted([Record("rug", ("color", "price"), (0.0, 0.0), (None, None), products=(product,))])
 
 
 def test_a_name_counts_once_a_record_in_lower_case_where_it_has_a_gain() -> None:
