@@ -173,7 +173,9 @@ class Config(_Section):
     layers: int = Field(default=0, ge=0)
     """So many layers of the encoder are kept, evenly spaced; 0 keeps all."""
     teacher: Path | None = None
-    """The `work` folder of a finished run on the same base, whose model this run imitates and starts from."""
+    """The `work` folder of a finished run on the same base, whose model this run starts from and imitates; with an
+    `imitation_loss` of 0 it goes on from there.
+    """
     sources: dict[str, Source] = Field(min_length=1)
     languages: Languages = Languages()
     training: Training = Training()

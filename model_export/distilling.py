@@ -22,7 +22,7 @@ WEIGHTS = "weights.pt"
 def untrained(config: Config) -> PackedRanker:
     """The network as it is before training, with as many layers as the run keeps."""
     ranker = PackedRanker(pretrained.load_bert(pretrained.start_folder(config)))
-    return shallower(ranker, config.layers) if config.layers else ranker
+    return shallower(ranker, config.layers)
 
 
 def load(ranker: PackedRanker, trained: Path) -> PackedRanker:
@@ -48,11 +48,12 @@ def kept_layers(deep: int, layers: int) -> list[int]:
 
 
 def shallower(teacher: PackedRanker, layers: int) -> PackedRanker:
-    """A copy with so many of its layers, ready to learn."""
+    """A copy with so many of its layers, 0 for all, ready to learn."""
     student = copy.deepcopy(teacher).requires_grad_(True)
     stack = student.encoder.encoder.layer
-    student.encoder.encoder.layer = nn.ModuleList(stack[place] for place in kept_layers(len(stack), layers))
-    student.encoder.config.num_hidden_layers = layers
+    kept = kept_layers(len(stack), layers or len(stack))
+    student.encoder.encoder.layer = nn.ModuleList(stack[place] for place in kept)
+    student.encoder.config.num_hidden_layers = len(kept)
     return student
 
 

@@ -68,7 +68,7 @@ class Trainer:
         self._texts = Texts.read(pretrained.grown_folder(config)) if self._options.embedding_loss else None
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._teacher = teacher_of(config)
-        ranker = shallower(self._teacher, config.layers) if self._teacher and config.layers else untrained(config)
+        ranker = shallower(self._teacher, config.layers) if self._teacher else untrained(config)
         if self._teacher:
             self._teacher.to(self.device)
         self._model = with_lora(ranker, self._options).to(self.device)

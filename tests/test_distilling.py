@@ -111,3 +111,13 @@ def test_without_a_teacher_a_run_may_keep_fewer_layers_of_its_base(base: Path, t
     config = configured(base, tmp_path, layers=1)
     assert teacher_of(config) is None
     assert len(untrained(config).encoder.encoder.layer) == 1
+
+
+def test_a_run_without_imitation_goes_on_from_another(base: Path, taught: tuple[Path, Path], tmp_path: Path) -> None:
+    work, examples = taught
+    training = {"steps": 1, "encoder_rate": 1e-9, "head_rate": 1e-9, "imitation_loss": 0, "threads": 1, "bf16": "off"}
+    config = tiny_config(base, work=tmp_path, training=training, teacher=work)
+    Trainer(config, examples, tmp_path).run()
+    teacher = teacher_of(config)
+    assert teacher is not None
+    assert distance(config, load_trained(config, tmp_path), teacher) == pytest.approx(0, abs=1e-6)
