@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
     write(
         tmp_path,
         {
-            "format": 2,
+            "format": 3,
             "name": "t",
             "files": entries,
             "temperature": 1,
