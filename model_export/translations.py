@@ -26,7 +26,8 @@ def pairs(folder: Path, language: str, *, keep_aside: float) -> Iterator[Pair]:
     }
     with gzip.open(folder / f"names.{language}.json.gz", "rt", encoding="utf-8") as content:
         names = json.load(content)
-    names["values"] = names["values"] | MENDED_VALUES.get(language, {})
+    mended = MENDED_VALUES.get(language, {})
+    names["values"] = {key: mended.get(key, name) for key, name in names["values"].items()}
     for part, by_id in names.items():
         for key, name in by_id.items():
             known = key.partition("__")[2].replace("_", " ") if part == "values" else english[part].get(key, "")

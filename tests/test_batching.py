@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 
 from service.batching import CLOSE_S, NICER, Batcher
 from service.errors import ModelFailed, Overloaded
-from service.model import Model, probe_row
+from service.model import OUTPUTS, Model, probe_row
 from service.scoring import RowScores
 from service.telemetry import Telemetry, request_id
 from service.text import Row
@@ -364,8 +364,9 @@ def not_a_number_at_13(path: Path) -> Model:
         node("Concat", ["shape", "tokens"], ["value_shape"], axis=0),
         node("Expand", ["score", "shape"], ["logits"]),
         node("Expand", ["score", "value_shape"], ["value_logits"]),
+        node("Expand", ["score", "shape"], ["embeddings"]),
     ]
-    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("logits", "value_logits")]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in OUTPUTS]
     constants = [
         scalar("thirteen", TensorProto.INT64, [], [13]),
         scalar("half", TensorProto.FLOAT, [], [0.5]),

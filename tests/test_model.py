@@ -40,10 +40,7 @@ def graph(path: Path, *, inputs: tuple[str, ...] = INPUTS, value: float = 0.0) -
         )
         for name in inputs
     ]
-    outputs = [
-        helper.make_tensor_value_info("logits", TensorProto.FLOAT, None),
-        helper.make_tensor_value_info("value_logits", TensorProto.FLOAT, None),
-    ]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in OUTPUTS]
     constant = helper.make_tensor("value", TensorProto.FLOAT, [1], [value])
     nodes = [
         helper.make_node("Shape", ["attribute_positions"], ["shape"]),
@@ -51,6 +48,7 @@ def graph(path: Path, *, inputs: tuple[str, ...] = INPUTS, value: float = 0.0) -
         helper.make_node("Concat", ["shape", "tokens"], ["value_shape"], axis=0),
         helper.make_node("ConstantOfShape", ["shape"], ["logits"], value=constant),
         helper.make_node("ConstantOfShape", ["value_shape"], ["value_logits"], value=constant),
+        helper.make_node("ConstantOfShape", ["shape"], ["embeddings"], value=constant),
     ]
     content = helper.make_model(
         helper.make_graph(nodes, "g", declared, outputs), opset_imports=[helper.make_opsetid("", 21)], ir_version=10
@@ -186,13 +184,21 @@ def test_buffers_that_stay_change_no_score(
         assert kept.logits.shape == free.logits.shape
         assert np.abs(kept.logits - free.logits).max() <= 1e-5
         assert np.abs(kept.value_logits - free.value_logits).max() <= 1e-5
+        assert np.abs(kept.embedding - free.embedding).max() <= 1e-5
+
+
+def width_of(model: Model) -> int:
+    """The length of an embedding."""
+    (width,) = (node.shape[-1] for node in model.session.get_outputs() if node.name == "embeddings")
+    return int(width)
 
 
 @pytest.mark.parametrize("number", [1, 3, 5])
 def test_a_bound_session_gives_what_the_session_gives(plain: Model, words: Tokenizer, number: int) -> None:
     feed = collate(some_rows(words, number, 20))
     shape = feed["attribute_positions"].shape
-    shapes = {"logits": shape, "value_logits": (*shape, len(feed["query_positions"]))}
+    values = (*shape, len(feed["query_positions"]))
+    shapes = {"logits": shape, "value_logits": values, "embeddings": (number, width_of(plain))}
     free = plain.session.run(list(OUTPUTS), feed)
     for kept, expected in zip(BoundSession(plain.session, "cpu", 0).run(feed, shapes), free, strict=True):
         assert np.abs(kept - expected).max() <= 1e-6
