@@ -82,7 +82,10 @@ def stages(config: Config) -> dict[str, Stage]:
         "base": Stage(
             (sources, base, *raw_names),
             (*of_sources, *TEXT_OPTIONS),
-            ("base", "batches", "losses", "names", "network", "pretrained", "records", "sources", "translations"),
+            (
+                *("base", "batches", "losses", "names", "network", "pretrained"),
+                *("readers", "records", "sources", "translations"),
+            ),
             lambda out: write_base(config, sources, out),
         ),
         "examples": Stage(

@@ -184,7 +184,7 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _one_split(self) -> Self:
-        shares: dict[Path, float] = {}
+        shares = {self.languages.taxonomy: self.languages.keep_aside} if self.languages.taxonomy else {}
         for name, source in self.sources.items():
             if source.dev is None and shares.setdefault(source.train, source.keep_aside) != source.keep_aside:
                 raise ValueError(f"sources.{name} must keep aside the share that the other sources of its data do")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from model_export import pretrained, records
 from model_export.config import Config
-from model_export.names import SPELLINGS, TYPES_IN
+from model_export.names import PRODUCT_TYPE, SPELLINGS, TYPES_IN
 from model_export.records import Record
 from model_export.translations import attribute_names
 
@@ -62,7 +62,9 @@ class NamePool:
 
 
 def write_examples(config: Config, sources: Path, out: Path) -> dict[str, Any]:
-    """Write `names.json`, `<source>.train.jsonl` and `<source>.dev.jsonl`; give the counts."""
+    """Write `names.json`, `<source>.train.jsonl` and `<source>.dev.jsonl`, and how well values match where records
+    hold products; give the counts.
+    """
     used = {
         name: Counter(
             attribute.lower()
@@ -81,25 +83,19 @@ def write_examples(config: Config, sources: Path, out: Path) -> dict[str, Any]:
         pools[language], names[language] = {"counts": dict(counts), "near": near}, len(counts)
     content = {"pools": pools, "translations": _translations(config)}
     (out / "names.json").write_text(json.dumps(content, ensure_ascii=False, indent=0), encoding="utf-8")
-    listed = {name for name in config.sources if _has_products(sources / f"{name}.train.jsonl")}
     written = {}
     for name, source in config.sources.items():
-        train = records.read(sources / f"{name}.train.jsonl")
+        train = list(records.read(sources / f"{name}.train.jsonl"))
         dev = records.read(sources / f"{name}.dev.jsonl")
         if source.reader == "taxonomy":
             dev = with_others(dev, used[name])
-        if name in listed:
-            np.save(out / f"{name}{MATCHES}", value_matches(config, list(train)))
-            train = records.read(sources / f"{name}.train.jsonl")
+        if any(record.products for record in train):
+            np.save(out / f"{name}{MATCHES}", value_matches(config, train))
         written[name] = {
             "train": records.write(out / f"{name}.train.jsonl", train),
             "dev": records.write(out / f"{name}.dev.jsonl", dev),
         }
     return {"records": written, "names": names}
-
-
-def _has_products(path: Path) -> bool:
-    return any(record.products for record in records.read(path))
 
 
 def value_matches(config: Config, train: Sequence[Record]) -> NDArray[np.float32]:
@@ -132,7 +128,10 @@ def _translations(config: Config) -> dict[str, dict[str, str]]:
         return {}
     folder = config.data / config.languages.taxonomy
     return {
-        language: attribute_names(folder, language) | TYPES_IN.get(language, {}) for language in config.languages.names
+        language: attribute_names(folder, language)
+        | TYPES_IN.get(language, {})
+        | {PRODUCT_TYPE["en"]: PRODUCT_TYPE[language].lower()}
+        for language in config.languages.names
     }
 
 

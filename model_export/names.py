@@ -73,7 +73,6 @@ MENDED_VALUES: dict[str, dict[str, str]] = {
 # What QueryNER's types are called in other languages, where the taxonomy does not say.
 TYPES_IN = {
     "zh-CN": {
-        "product type": "产品类型",
         "feature": "特点",
         "brand": "品牌",
         "department": "适用人群",
@@ -96,7 +95,6 @@ TYPES_IN = {
         "flavor": "口味",
     },
     "zh-TW": {
-        "product type": "產品類型",
         "feature": "特色",
         "brand": "品牌",
         "department": "適用對象",

@@ -122,8 +122,9 @@ def _span(query: str, value: Any) -> Span:
     raise BadRecord(f"a value must be words of the query or [start, end) within it, not {value!r}")
 
 
-# What makes a word longer: letters and digits, but not those of scripts that put no space between words.
-LETTER = r"[^\W\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]"
+# Of scripts that put no space between words; and what makes a word longer: letters and digits, but not these.
+UNSPACED = r"\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
+LETTER = rf"[^\W{UNSPACED}]"
 
 
 def find_value(text: str, value: str) -> Span | None:

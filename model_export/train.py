@@ -162,7 +162,9 @@ class Trainer:
         return batch.importance * importance_loss(scores, batch) + self._options.value_loss * value_loss(scores, batch)
 
     def _against(self, batch: Batch, length: float) -> None:
-        """Add the gradients at word embeddings moved against the batch by `length` (FGM, Miyato et al. 2017)."""
+        """Add the batch's gradients at word embeddings moved along those so far by `length` (FGM, Miyato et al.
+        2017).
+        """
         table = self._model.encoder.get_input_embeddings().weight
         assert table.grad is not None, "the configuration lets no run perturb what does not learn"
         kept = table.detach().clone()

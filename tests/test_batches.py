@@ -1,27 +1,21 @@
 """Batches: the targets are on the right tokens, and products stand in the rows of their queries."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from tiny import tiny_tokenizer, write_tokenizer
+from tiny import tiny_tokenizer, valued
 
 from model_export.batches import collated, products_of, texts_feed, token_targets
-from model_export.records import Product, Record, Span
+from model_export.records import Product, Record
 from service.text import Tokenizer
-
-NAMES = ("voltage", "thread count", "lens colour", "page count")
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
-    folder = tmp_path_factory.mktemp("base")
-    write_tokenizer(folder)
-    return tiny_tokenizer(folder)
-
-
-def one(query: str, *values: tuple[Span, ...] | None) -> Record:
-    return Record(query, NAMES[: len(values)], (1.0,) * len(values), values)
+def tokenizer(base: Path) -> Tokenizer:
+    return tiny_tokenizer(base)
 
 
 def test_gains_sum_to_one_in_every_row(tokenizer: Tokenizer) -> None:
@@ -41,7 +35,7 @@ def test_a_row_without_gains_sums_to_zero(tokenizer: Tokenizer) -> None:
 
 
 def test_candidates_that_only_pad_are_not_present(tokenizer: Tokenizer) -> None:
-    batch = collated(tokenizer, [one("red rug", None), one("red rug", None, None)])
+    batch = collated(tokenizer, [valued("red rug", None), valued("red rug", None, None)])
     assert batch.present.tolist() == [[True, False], [True, True]]
 
 
@@ -71,22 +65,22 @@ def test_offsets_stay_right_behind_letters_that_normalisation_changes(tokenizer:
 
 
 def test_targets_stand_behind_the_first_token(tokenizer: Tokenizer) -> None:
-    batch = collated(tokenizer, [one("red wool rug", ((4, 8),))])
+    batch = collated(tokenizer, [valued("red wool rug", ((4, 8),))])
     assert batch.inside.tolist() == [[[0, 0, 1, 0, 0]]]
 
 
 def test_a_stated_value_is_known_at_every_word_and_nowhere_else(tokenizer: Tokenizer) -> None:
-    batch = collated(tokenizer, [one("red rug", ((0, 3),)), one("red wool rug", ())])
+    batch = collated(tokenizer, [valued("red rug", ((0, 3),)), valued("red wool rug", ())])
     assert batch.known.int().tolist() == [[[0, 1, 1, 0, 0]], [[0, 1, 1, 1, 0]]]
 
 
 def test_an_unknown_value_is_known_nowhere(tokenizer: Tokenizer) -> None:
-    assert not collated(tokenizer, [one("red rug", None)]).known.any()
+    assert not collated(tokenizer, [valued("red rug", None)]).known.any()
 
 
 def test_the_words_beyond_the_tokenizers_limit_have_no_targets(tokenizer: Tokenizer) -> None:
     query = "rug " * 80
-    batch = collated(tokenizer, [one(query, ((0, 3), (len(query) - 4, len(query) - 1)))])
+    batch = collated(tokenizer, [valued(query, ((0, 3), (len(query) - 4, len(query) - 1)))])
     assert (batch.inside.sum().item(), batch.known.sum().item()) == (1, 62)
 
 

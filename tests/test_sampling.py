@@ -8,29 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_config, tiny_tokenizer, write_tokenizer
+from tiny import NAMES, tiny_config, tiny_tokenizer, valued
 
 from model_export.batches import Batch, collated
 from model_export.config import Config
 from model_export.examples import NamePool, Names
-from model_export.records import Product, Record, Span
+from model_export.records import Product, Record
 from model_export.sampling import WITH_PRODUCTS, Sampler
 from service.text import Tokenizer
 
-# None of these is known under another spelling.
-NAMES = ("voltage", "thread count", "lens colour", "page count")
 POOLS = Names({"en": NamePool({f"other {number}": 1 for number in range(20)}, {})}, {})
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
-    folder = tmp_path_factory.mktemp("base")
-    write_tokenizer(folder)
-    return tiny_tokenizer(folder)
-
-
-def one(query: str, *values: tuple[Span, ...] | None) -> Record:
-    return Record(query, NAMES[: len(values)], (1.0,) * len(values), values)
+def tokenizer(base: Path) -> Tokenizer:
+    return tiny_tokenizer(base)
 
 
 def options(*, steps: int = 8, **shop: Any) -> Config:
@@ -93,7 +85,7 @@ def test_sources_come_by_their_rates(tokenizer: Tokenizer) -> None:
     source = options().sources["shop"]
     often = source.model_copy(update={"rate": 3.0, "importance": 0.25})
     config = tiny_config(Path(), sources={"often": often, "seldom": source}, training={"steps": 400, "batch": 1})
-    made = Sampler(config, tokenizer, {"often": [one("rug", None)], "seldom": [one("rug", None)]}, POOLS)
+    made = Sampler(config, tokenizer, {"often": [valued("rug", None)], "seldom": [valued("rug", None)]}, POOLS)
     found = [made.batch(step).importance for step in range(400)]
     assert found.count(0.25) == pytest.approx(300, abs=40)
 
@@ -112,12 +104,12 @@ def test_other_names_come_in_without_gain(tokenizer: Tokenizer) -> None:
 
 
 def test_other_names_state_no_value_where_the_records_values_are_known(tokenizer: Tokenizer) -> None:
-    batch = sampler(tokenizer, [one("red rug", ((0, 3),))], options(others=1)).batch(0)
+    batch = sampler(tokenizer, [valued("red rug", ((0, 3),))], options(others=1)).batch(0)
     assert batch.known.int().tolist() == [[[0, 1, 1, 0]] * 2]
 
 
 def test_nobody_knows_the_values_of_other_names_where_the_records_are_unknown(tokenizer: Tokenizer) -> None:
-    assert not sampler(tokenizer, [one("red rug", None)], options(others=1)).batch(0).known.any()
+    assert not sampler(tokenizer, [valued("red rug", None)], options(others=1)).batch(0).known.any()
 
 
 def without_gain(candidates: int) -> Record:

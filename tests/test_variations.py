@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import NAMES
 
 from model_export.config import Source
 from model_export.examples import NamePool, Names
@@ -15,7 +16,6 @@ from model_export.names import SPELLINGS
 from model_export.records import Record, Span
 from model_export.variations import misspelled, spelling, spoiled, thinned, varied
 
-NAMES = ("voltage", "thread count", "lens colour", "page count")
 WORDS = st.lists(st.sampled_from(["red", "wool", "cotton", "rug", "2x8", "größe", "羊毛"]), min_size=1, max_size=8)
 
 

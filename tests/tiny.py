@@ -16,7 +16,7 @@ from transformers import BertConfig, BertModel
 from model_export.config import Config
 from model_export.export import to_onnx
 from model_export.network import PackedRanker
-from model_export.records import Record
+from model_export.records import Record, Span
 from service.text import Row, Tokenizer, pack
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -204,6 +204,15 @@ def shop_records() -> list[Record]:
         for material in materials
         for thing in things
     ]
+
+
+# None of these is known under another spelling.
+NAMES = ("voltage", "thread count", "lens colour", "page count")
+
+
+def valued(query: str, *values: tuple[Span, ...] | None) -> Record:
+    """A record of as many attributes as there are values, each with a gain of 1."""
+    return Record(query, NAMES[: len(values)], (1.0,) * len(values), values)
 
 
 def row(tokenizer: Tokenizer, query: str, *attributes: str) -> Row:

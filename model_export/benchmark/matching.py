@@ -12,6 +12,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from model_export.records import UNSPACED
+
 FLOOR = 0.3
 """The cosine of texts that have nothing to do with each other, about; it becomes 0."""
 
@@ -19,8 +21,7 @@ LEXICAL = 0.6
 """The share of the words' overlap in an agreement; the rest is the cosine."""
 
 # A word: letters and digits in a row, but single characters of scripts that put no space between words.
-SINGLE = r"\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
-WORD = re.compile(rf"[{SINGLE}]|[^\W_{SINGLE}]+")
+WORD = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+")
 
 
 class Stated(NamedTuple):

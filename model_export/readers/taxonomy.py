@@ -38,7 +38,7 @@ class Taxonomy:
         self._folder = folder
         self._product_type = PRODUCT_TYPE[language].lower()
         self._attributes = {line["id"]: line for line in json_lines(folder / "attributes.jsonl.gz")}
-        translated = {} if language == "en" else _translations(folder / f"names.{language}.json.gz")
+        translated = {} if language == "en" else names_in(folder, language)
         self._english = not translated
         self._kinds = translated.get("categories", {})
         self._names = translated.get("attributes", {})
@@ -81,7 +81,12 @@ def _plain(key: str) -> str:
     return re.sub(r"[\W_]", "", key.lower())
 
 
-def _translations(path: Path) -> dict[str, dict[str, str]]:
+def names_in(folder: Path, language: str) -> dict[str, dict[str, str]]:
+    """The names of kinds ("categories"), "attributes" and "values" in another language than English, by their keys.
+
+    Raises BadRecord.
+    """
+    path = folder / f"names.{language}.json.gz"
     try:
         content: Any = json.loads(gzip.decompress(path.read_bytes()))
     except (OSError, ValueError, EOFError) as error:
