@@ -91,7 +91,7 @@ def stages(config: Config) -> dict[str, Stage]:
         "examples": Stage(
             (sources, start, *raw_names),
             (*of_sources, *TEXT_OPTIONS),
-            ("examples", "names", "pretrained", "records", "translations"),
+            ("examples", "names", "pretrained", "records", "spellings", "translations"),
             lambda out: write_examples(config, sources, out),
         ),
         "train": Stage(
@@ -100,7 +100,7 @@ def stages(config: Config) -> dict[str, Stage]:
             (
                 *("train", "batches", "losses", "network", "optimising", "sample_weights", "sampling", "variations"),
                 "distilling",
-                *("names", "examples", "pretrained", "records", "rows"),
+                *("examples", "pretrained", "records", "rows", "spellings"),
             ),
             lambda out: train(config, examples, out),
             resumable=True,
@@ -126,7 +126,7 @@ def stages(config: Config) -> dict[str, Stage]:
         "prior": Stage(
             (examples, quantised),
             ("sources", "seed", *TEXT_OPTIONS),
-            ("prior", "names", "pretrained", "records"),
+            ("prior", "pretrained", "records", "spellings"),
             lambda out: write_prior(config, examples, quantised, out),
         ),
         "report": Stage(

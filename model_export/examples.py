@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from model_export import pretrained, records
 from model_export.config import Config
-from model_export.names import PRODUCT_TYPE, SPELLINGS, TYPES_IN
+from model_export.names import PRODUCT_TYPE, TYPES_IN
 from model_export.records import Record
+from model_export.spellings import SPELLINGS
 from model_export.translations import attribute_names
 
 MATCHES = ".matches.npy"

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from model_export import pretrained, records
 from model_export.config import Config
-from model_export.names import SPELLINGS
 from model_export.quantise import INT8
 from model_export.records import Record
+from model_export.spellings import SPELLINGS
 from service.model import Model, open_graph
 from service.text import Tokenizer, pack
 

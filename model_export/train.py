@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.optim.swa_utils import get_ema_multi_avg_fn as averaging
 from tqdm import tqdm
+from transformers import AttentionInterface
 
 from model_export import metrics, pretrained, records
 from model_export.base import MEANINGS, TEXTS
@@ -27,7 +28,7 @@ from model_export.config import Config
 from model_export.distilling import WEIGHTS, imitation_loss, shallower, teacher_of, untrained
 from model_export.examples import MATCHES, read_names
 from model_export.losses import divergence, embedding_loss, importance_loss, ranking_loss, value_loss
-from model_export.network import PackedRanker, Scores
+from model_export.network import PackedRanker, Scores, product_attention
 from model_export.optimising import learning_rate, optimiser, with_lora
 from model_export.records import Record
 from model_export.sample_weights import WEIGHTINGS, likelihood, prior
@@ -36,6 +37,8 @@ from model_export.stage import StageFailed
 from service.text import Tokenizer
 
 CHECKPOINT = "checkpoint.pt"
+PRODUCTS = "matrix products"
+"""What transformers calls `product_attention` here."""
 DEV_RECORDS = 1000
 """At most so many dev records of each source are ranked at every evaluation."""
 
@@ -69,6 +72,9 @@ class Trainer:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._teacher = teacher_of(config)
         ranker = shallower(self._teacher, config.layers) if self._teacher else untrained(config)
+        if self.device.type == "cpu":
+            AttentionInterface.register(PRODUCTS, product_attention)
+            ranker.encoder.set_attn_implementation(PRODUCTS)
         if self._teacher:
             self._teacher.to(self.device)
         self._model = with_lora(ranker, self._options).to(self.device)

@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 
 from model_export.config import Source
 from model_export.examples import Names
-from model_export.names import SPELLINGS
 from model_export.records import Record, Span
+from model_export.spellings import AROUND, SPELLINGS
 
-RESPELLED = 0.6
-"""Half the records keep their names as they are; in the others each name is respelled with this probability."""
+RESPELLED = (0.0, 0.0, 0.5, 1.0)
+"""With one of these probabilities, drawn for the whole record, each of its names is respelled: half keep all."""
+DECORATED = 0.15
+"""With this probability a name that is to be respelled has something around it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def varied(record: Record, source: Source, names: Names, draw: random.Random, *,
     size = min(source.others, source.candidates - len(kept))
     others = pool.others(record.attributes, draw, size, frequent=source.frequent, complete=source.complete)
     candidates += [(name, 0.0, unstated, None) for name in others]
-    share = draw.choice((0.0, RESPELLED))
+    share = draw.choice(RESPELLED)
     foreign = {}
     if names.translations and draw.random() < source.translated:
         foreign = names.translations[draw.choice(sorted(names.translations))]
@@ -61,8 +63,13 @@ def varied(record: Record, source: Source, names: Names, draw: random.Random, *,
 
 
 def spelling(name: str, draw: random.Random, share: float) -> str:
-    """The name itself, or with probability `share` another spelling of it where one is known."""
-    return draw.choice(SPELLINGS.get(name.lower(), (name,))) if draw.random() < share else name
+    """The name itself, or with probability `share` another spelling of it where one is known, now and then with words
+    around it where it is English.
+    """
+    if draw.random() >= share:
+        return name
+    spelled = draw.choice(SPELLINGS.get(name.lower(), (name,)))
+    return draw.choice(AROUND).format(spelled) if spelled.isascii() and draw.random() < DECORATED else spelled
 
 
 def misspelled(record: Record, draw: random.Random) -> Record:

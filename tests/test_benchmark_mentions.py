@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from model_export.benchmark import mentions
 from model_export.evaluation import Prediction
-from model_export.names import QUERYNER_TYPES, SPELLINGS, UNSEEN
+from model_export.names import QUERYNER_TYPES
 from model_export.records import Record
+from model_export.spellings import SPELLINGS, UNSEEN
 
 PLAIN = Record("red rug", ("color", "material"), (1.0, 0.0), (((0, 3),), ()))
 

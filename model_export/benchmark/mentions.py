@@ -15,8 +15,8 @@ from model_export.benchmark.judge import Vectors
 from model_export.benchmark.measure import Measure, Suite
 from model_export.evaluation import Prediction
 from model_export.examples import NEAR
-from model_export.names import SPELLINGS, UNSEEN
 from model_export.records import Record, Span
+from model_export.spellings import SPELLINGS, UNSEEN
 
 OTHERS = 40
 
