@@ -3,12 +3,24 @@
 Knows: pydantic, the shape of requests and answers. Does not know: how an answer is found.
 """
 
-from typing import Annotated, Any, Literal, NotRequired, Self
+from collections.abc import Sequence, Set
+from typing import Annotated, Any, Literal, NotRequired, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SkipValidation, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SkipValidation,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
+from service.api.boosts import GRAMMARS, Engine, boosts
 from service.explaining import Explanation
 from service.weighting import WeightedAttribute, Weighting
 
@@ -16,15 +28,39 @@ MAX_QUERY_CHARACTERS = 1024
 MAX_ATTRIBUTES = 256
 MAX_ATTRIBUTE_CHARACTERS = 128
 MAX_BATCH = 64
+MAX_FIELDS = 16
+"""Of one attribute."""
+MAX_FIELD_CHARACTERS = 256
+LEAST_SCALE, MAX_BOOST = 0.001, 1_000_000
 
 RUG: dict[str, Any] = {
     "query": "red wool runner rug 2x8",
     "attributes": ["washing care", "color", "material", "battery life", "size"],
 }
+BOOSTED: dict[str, Any] = RUG | {
+    "format": "elasticsearch",
+    "fields": {"color": ["color", "color.en"], "washing care": "care"},
+    "boost_floor": 0.1,
+}
+BOOSTS: list[Any] = [
+    {"fields": ["size^2.05", "color^1.92", "heel height^0.1"]},
+    {"qf": "size^2.05 color^1.92 heel_height^0.1"},
+    {"input.query(weights)": "{size:2.05,color:1.92,'heel height':0.1}"},
+]
+
+
+def _as_list(names: object) -> object:
+    """One field name may stand for a list of one."""
+    return [names] if isinstance(names, str) else names
 
 
 Query = Annotated[str, StringConstraints(min_length=1, max_length=MAX_QUERY_CHARACTERS)]
 Attribute = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ATTRIBUTE_CHARACTERS)]
+FieldName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_FIELD_CHARACTERS)]
+FieldNames = Annotated[list[FieldName], Field(min_length=1, max_length=MAX_FIELDS)]
+OneOrMoreFields = Annotated[FieldNames, BeforeValidator(_as_list, json_schema_input_type=FieldName | FieldNames)]
+FieldsByAttribute = dict[Attribute, OneOrMoreFields]
+_Option = TypeVar("_Option")
 
 
 class _Wire(BaseModel):
@@ -34,7 +70,7 @@ class _Wire(BaseModel):
 class WeightsRequest(_Wire):
     """A query (or a product title) and the attributes to weigh."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [RUG, RUG | {"top_k": 2, "explain": True}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [RUG, RUG | {"top_k": 2, "explain": True}, BOOSTED]})
 
     query: Query = Field(description="What the shopper typed, or a product title.")
     attributes: list[Attribute] = Field(
@@ -61,6 +97,35 @@ class WeightsRequest(_Wire):
         description="When the model cannot answer in time, answer from the cache, and from how much each attribute "
         "matters on the whole where it knows nothing. `degraded` and `degraded_reason` then say so.",
     )
+    format: Engine | None = Field(
+        None,
+        description="Also answer the weights as this search engine's boosts: `fields` of `multi_match` (OpenSearch, "
+        "Elasticsearch), `qf` of eDisMax (Solr), or a tensor for `input.query(weights)` (Vespa; the rank profile "
+        "declares it with one mapped dimension). Those of the first `top_k` attributes, where that is given.",
+    )
+    fields: FieldsByAttribute | None = Field(
+        None,
+        max_length=MAX_ATTRIBUTES,
+        description="With `format`: the field name of an attribute, or several. Each has the attribute's whole boost; "
+        "a field of several attributes has the sum of their boosts. An attribute that is not here keeps its own name, "
+        "with `_` for what the engine's field names cannot hold.",
+    )
+    boost_scale: float | None = Field(
+        None,
+        ge=LEAST_SCALE,
+        le=MAX_BOOST,
+        allow_inf_nan=False,
+        description="With `format`: a boost is boost_scale × weight × number of attributes in the request. At 1, the "
+        "default, an attribute of average weight has the boost 1, which is neutral.",
+    )
+    boost_floor: float | None = Field(
+        None,
+        ge=0,
+        le=MAX_BOOST,
+        allow_inf_nan=False,
+        description="With `format`: smaller boosts are lifted to this one, so that a field is still searched; 0 by "
+        "default. To leave fields out, use `top_k`.",
+    )
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
@@ -69,6 +134,33 @@ class WeightsRequest(_Wire):
         if "\0" in self.query or any("\0" in attribute for attribute in self.attributes):
             raise PydanticCustomError("nul", "a text holds a NUL character", {"field": "body"})
         return self
+
+    @field_validator("fields", "boost_scale", "boost_floor")
+    @classmethod
+    def _with_format(cls, option: _Option, info: ValidationInfo) -> _Option:
+        if option is not None and "format" in info.data and info.data["format"] is None:
+            raise PydanticCustomError("without_format", "it says how boosts are made; ask for a format, too")
+        return option
+
+    @field_validator("fields")
+    @classmethod
+    def _fields_of_the_engine(cls, fields: FieldsByAttribute | None, info: ValidationInfo) -> FieldsByAttribute | None:
+        if fields and {"format", "attributes"} <= info.data.keys():
+            _check_fields(info.data["format"], fields, set(info.data["attributes"]))
+        return fields
+
+
+def _check_fields(engine: Engine, fields: FieldsByAttribute, attributes: Set[str]) -> None:
+    """Every attribute must be in the request and every field name legal for the engine."""
+    rule = GRAMMARS[engine].rule
+    for attribute, names in fields.items():
+        if attribute not in attributes:
+            raise PydanticCustomError(
+                "attribute_unknown", "{attribute} is not among the request's attributes", {"attribute": attribute}
+            )
+        if not all(map(GRAMMARS[engine].is_legal, names)):
+            told = {"attribute": attribute, "engine": engine, "rule": rule}
+            raise PydanticCustomError("field_illegal", "of {attribute}: a field name for {engine} is {rule}", told)
 
 
 class BatchRequest(_Wire):
@@ -142,7 +234,8 @@ class WeightsAnswer(TypedDict):
     """Weights, largest first; over all attributes of the request they sum to one.
 
     `entropy` is that of all weights, in nats: 0 is sure, log(number of attributes) knows nothing. `degraded` says
-    whether the misses were answered without the model, and `degraded_reason` why.
+    whether the misses were answered without the model, and `degraded_reason` why. `boosts`, where the request named a
+    format, is the engine's parameter with its value.
     """
 
     weights: list[WeightAnswer]
@@ -151,6 +244,7 @@ class WeightsAnswer(TypedDict):
     cache: CacheUse
     degraded: bool
     degraded_reason: NotRequired[Literal["overloaded", "deadline_exceeded", "model_failed"]]
+    boosts: NotRequired[Annotated[dict[str, list[str] | str], Field(examples=BOOSTS)]]
 
 
 class ErrorDetail(TypedDict):
@@ -213,7 +307,20 @@ def weights_answer(weighting: Weighting, request: WeightsRequest, model: ModelNa
     }
     if weighting.degraded:
         answer["degraded_reason"] = weighting.degraded
+    if request.format is not None:
+        answer["boosts"] = _boosts(request.format, weighting.attributes[: request.top_k], request)
     return answer
+
+
+def _boosts(engine: Engine, found: Sequence[WeightedAttribute], request: WeightsRequest) -> dict[str, list[str] | str]:
+    return boosts(
+        engine,
+        [(each.attribute, each.weight) for each in found],
+        attributes=len(request.attributes),
+        fields=request.fields or {},
+        scale=1.0 if request.boost_scale is None else request.boost_scale,
+        floor=request.boost_floor or 0.0,
+    )
 
 
 def _weight_answer(found: WeightedAttribute, *, explain: bool) -> WeightAnswer:
