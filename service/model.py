@@ -46,6 +46,12 @@ class Model:
     device: str
     bound: BoundSession | None = None
 
+    @property
+    def width(self) -> int:
+        """The length of an embedding."""
+        (width,) = (node.shape[-1] for node in self.session.get_outputs() if node.name == "embeddings")
+        return int(width)
+
     def run(self, rows: list[Row]) -> list[RowScores]:
         """Score rows as one batch. Raises ModelFailed when the graph fails or gives what is not a number."""
         try:
@@ -67,9 +73,8 @@ class Model:
             return found
         feed = bucketed(collate([*rows, *rows[-1:] * (_power_of_two(len(rows)) - len(rows))]))
         shape = feed["attribute_positions"].shape
-        (width,) = (node.shape[-1] for node in self.session.get_outputs() if node.name == "embeddings")
         values = (*shape, len(feed["query_positions"]))
-        return self.bound.run(feed, {"logits": shape, "value_logits": values, "embeddings": (shape[0], width)})
+        return self.bound.run(feed, {"logits": shape, "value_logits": values, "embeddings": (shape[0], self.width)})
 
 
 def bucketed(feed: Feed) -> Feed:

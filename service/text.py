@@ -28,13 +28,15 @@ class QueryTokens:
     """A tokenised query. `ids` begins with [CLS] and ends with [SEP].
 
     `starts` and `ends` say where each word stands in the text as it was given, in Unicode code points;
-    `word_of` the index of the word that each token between [CLS] and [SEP] belongs to.
+    `word_of` the index of the word that each token between [CLS] and [SEP] belongs to. `truncated` says that the text
+    goes on where the tokens end.
     """
 
     ids: tuple[int, ...]
     starts: tuple[int, ...]
     ends: tuple[int, ...]
     word_of: tuple[int, ...]
+    truncated: bool = False
 
     @property
     def words(self) -> list[tuple[int, int]]:
@@ -110,7 +112,8 @@ class Tokenizer:
                 previous = word
             ends[-1] = end
             word_of.append(len(starts) - 1)
-        return QueryTokens((self._cls, *ids, self._sep), tuple(starts), tuple(ends), tuple(word_of))
+        truncated = len(encoding.ids) > self._max_query
+        return QueryTokens((self._cls, *ids, self._sep), tuple(starts), tuple(ends), tuple(word_of), truncated)
 
 
 def _words(tokenizer: tokenizers.Tokenizer) -> Mapping[str, int]:

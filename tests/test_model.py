@@ -187,10 +187,15 @@ def test_buffers_that_stay_change_no_score(
         assert np.abs(kept.embedding - free.embedding).max() <= 1e-5
 
 
-def width_of(model: Model) -> int:
-    """The length of an embedding."""
-    (width,) = (node.shape[-1] for node in model.session.get_outputs() if node.name == "embeddings")
-    return int(width)
+@pytest.mark.parametrize("others", [0, 2])
+def test_a_row_without_candidates_has_an_embedding_alone_and_beside_others(
+    plain: Model, bound: Model, words: Tokenizer, others: int
+) -> None:
+    rows = [*some_rows(words, others, 20), row(words, "red wool rug")]
+    for model in (plain, bound):
+        found = model.run(rows)[-1]
+        assert found.logits.shape == (0,)
+        assert np.abs(found.embedding - plain.run([row(words, "red wool rug", "color")])[0].embedding).max() <= 1e-5
 
 
 @pytest.mark.parametrize("number", [1, 3, 5])
@@ -198,7 +203,7 @@ def test_a_bound_session_gives_what_the_session_gives(plain: Model, words: Token
     feed = collate(some_rows(words, number, 20))
     shape = feed["attribute_positions"].shape
     values = (*shape, len(feed["query_positions"]))
-    shapes = {"logits": shape, "value_logits": values, "embeddings": (number, width_of(plain))}
+    shapes = {"logits": shape, "value_logits": values, "embeddings": (number, plain.width)}
     free = plain.session.run(list(OUTPUTS), feed)
     for kept, expected in zip(BoundSession(plain.session, "cpu", 0).run(feed, shapes), free, strict=True):
         assert np.abs(kept - expected).max() <= 1e-6

@@ -37,6 +37,11 @@ def test_a_query_is_read_up_to_the_limit(tokenizer: Tokenizer) -> None:
     assert len(tokenizer.query("1 " * 512).ids) == 384
 
 
+def test_a_query_says_whether_it_was_read_to_its_end(tokenizer: Tokenizer) -> None:
+    assert not tokenizer.query("rug " * 382).truncated
+    assert tokenizer.query("rug " * 383).truncated
+
+
 def test_an_attribute_is_read_up_to_the_limit(tokenizer: Tokenizer) -> None:
     assert len(tokenizer.attribute("色" * 300)) == 128
 
