@@ -31,6 +31,8 @@ class Settings(BaseModel):
     max_body_bytes: int = Field(1_000_000, ge=1024, description="largest request body")
     cache_pairs: int = Field(100_000, ge=0, description="pairs kept in process; 0 keeps none")
     cache_mb: int = Field(64, ge=1, le=1_048_576, description="memory those pairs may take, about, in MB")
+    cache_texts: int = Field(50_000, ge=0, description="texts whose vectors are kept in process; 0 keeps none")
+    cache_texts_mb: int = Field(64, ge=1, le=1_048_576, description="memory those vectors may take, about, in MB")
     redis_url: SecretStr | None = Field(
         None, description="second-level cache: redis://, rediss://, redis+sentinel://, redis+cluster:// and the like"
     )

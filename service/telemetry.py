@@ -22,6 +22,7 @@ SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 STAGES = ("parse", "tokenise", "cache", "queue", "model", "total")
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 CACHE_LEVELS = ("memory", "redis", "joined", "miss")
+TEXT_LEVELS = ("memory", "redis", "miss")
 CACHE_FAULTS = ("read", "write", "decode", "dropped")
 REJECTED = (
     *("unreadable", "overloaded", "deadline_exceeded", "model_failed", "client_gone"),
@@ -72,6 +73,12 @@ class Telemetry:
         self.pairs = Counter(
             "ranker_cache_pairs_total", "Pairs asked for, by where they were found.", ["level"], registry=self.registry
         )
+        self.texts = Counter(
+            "ranker_cache_texts_total",
+            "Texts whose vectors were asked for, by where they were found.",
+            ["level"],
+            registry=self.registry,
+        )
         self.cache_faults = Counter(
             "ranker_cache_faults_total", "What the Redis cache could not do.", ["fault"], registry=self.registry
         )
@@ -102,6 +109,7 @@ class Telemetry:
         )
         self._stages = {name: self.stage.labels(name) for name in STAGES}
         self.found = {level: self.pairs.labels(level) for level in CACHE_LEVELS}
+        self.texts_found = {level: self.texts.labels(level) for level in TEXT_LEVELS}
         for fault in CACHE_FAULTS:
             self.cache_faults.labels(fault)
         for reason in REJECTED:

@@ -110,6 +110,22 @@ class FakeSecondLevel:
         self.kept.setdefault(query, {}).update(scores)
 
 
+class FakeVectors:
+    """A cache of vectors that remembers what it was given, and that is far."""
+
+    def __init__(self) -> None:
+        self.kept: dict[bytes, bytes] = {}
+
+    def near(self, texts: Sequence[bytes]) -> dict[bytes, bytes]:  # noqa: ARG002
+        return {}
+
+    async def far(self, texts: Sequence[bytes], *, within: float) -> dict[bytes, bytes]:  # noqa: ARG002
+        return {text: self.kept[text] for text in texts if text in self.kept}
+
+    def put(self, vectors: Mapping[bytes, bytes]) -> None:
+        self.kept |= vectors
+
+
 def link_bundle(source: Path, folder: Path, **changes: Any) -> str:
     """A bundle of the same files with changes to its manifest, and so of another version, which is returned."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -3,8 +3,9 @@
 import asyncio
 import math
 import tracemalloc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
+import numpy as np
 import pytest
 from fakes import FakeSecondLevel, RedisServer
 from hypothesis import given
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 
 from service.cache import pairs
 from service.cache.breaker import Breaker
-from service.cache.connection import connect
+from service.cache.connection import Command, connect
 from service.cache.levels import PairCache
 from service.cache.memory import MemoryCache
 from service.cache.redis import RedisCache
+from service.cache.vectors import FIELD, TOGETHER, VectorCache, encode
 from service.errors import StartError
 from service.scoring import PairScore, ValueSpan
 from service.telemetry import Telemetry
@@ -284,3 +286,86 @@ def test_a_url_that_is_none_stops_the_start() -> None:
 def test_a_logit_that_is_not_a_number_is_never_read() -> None:
     with pytest.raises(ValueError, match="pair"):
         pairs.checked(pairs.encode(PairScore(math.nan, ())))
+
+
+def unit(number: int) -> bytes:
+    """The bytes of a unit vector of four numbers."""
+    (content,) = encode(np.array([[np.cos(number), np.sin(number), 0, 0]], np.float32))
+    return content
+
+
+def vector_cache(far: RedisCache | None, telemetry: Telemetry | None = None, *, texts: int = 1000) -> VectorCache:
+    memory = MemoryCache(texts, memory=10**6)
+    return VectorCache(memory, far, telemetry or Telemetry(), version="v1", width=4)
+
+
+def test_vectors_are_kept_in_process_up_to_their_bound() -> None:
+    cache = vector_cache(None, texts=2)
+    for number in range(3):
+        cache.put({b"%d" % number: unit(number)})
+    assert cache.near([b"0", b"1", b"2"]) == {b"1": unit(1), b"2": unit(2)}
+
+
+def test_vectors_of_more_texts_than_one_read_takes_come_back_from_redis(redis_server: RedisServer) -> None:
+    async def work() -> None:
+        telemetry = Telemetry()
+        vectors = {b"%d" % number: unit(number) for number in range(2 * TOGETHER + 1)}
+        async with redis_cache(redis_server.url, telemetry) as far:
+            vector_cache(far).put(vectors)
+            await written(far)
+            cache = vector_cache(far, telemetry)
+            assert await cache.far([*vectors, b"unknown"], within=5) == vectors
+            assert cache.near(list(vectors)) == vectors
+        count = telemetry.registry.get_sample_value
+        assert [count("ranker_cache_texts_total", {"level": level}) for level in ("redis", "memory")] == [65, 65]
+        assert 50 <= redis_server.client.ttl("t:v1:text:0") <= 60
+
+    run(work)
+
+
+def test_what_is_no_unit_vector_in_redis_is_a_miss_and_counted(redis_server: RedisServer) -> None:
+    async def work() -> None:
+        telemetry = Telemetry()
+        wrong = {b"short": b"abc", b"long": unit(1) * 2, b"nan": b"\xff" * 8, b"zero": bytes(8)}
+        for text, content in wrong.items():
+            redis_server.client.hset(b"t:v1:text:" + text, FIELD, content)
+        async with redis_cache(redis_server.url, telemetry) as far:
+            assert await vector_cache(far).far(list(wrong), within=5) == {}
+            assert await vector_cache(far, telemetry).far(list(wrong), within=5) == {}
+        assert telemetry.registry.get_sample_value("ranker_cache_faults_total", {"fault": "decode"}) == len(wrong)
+
+    run(work)
+
+
+def test_reads_of_many_keys_and_of_one_get_each_their_own_replies(redis_server: RedisServer) -> None:
+    async def work() -> None:
+        async with redis_cache(redis_server.url) as cache:
+            cache.put(b"q", {b"a": PAIR})
+            for number in range(8):
+                cache.put(b"%d" % number, {FIELD: unit(number)})
+            await written(cache)
+            many = [cache.get_each([b"%d" % n for n in range(n, 8)], [FIELD]) for n in range(4)]
+            *found, pair = await asyncio.gather(*many, cache.get(b"q", [b"a"]))
+            assert found == [[{FIELD: unit(n)} for n in range(first, 8)] for first in range(4)]
+            assert pair == {b"a": PAIR}
+
+    run(work)
+
+
+def test_a_redis_with_too_many_replies_is_a_miss_for_every_key_and_is_asked_again() -> None:
+    class Chatty:
+        replies = 0
+
+        async def run(self, commands: Sequence[Command]) -> list[object]:
+            self.replies += 1
+            return [[PAIR]] * (len(commands) + (self.replies == 1))
+
+        async def aclose(self) -> None:
+            pass
+
+    async def work() -> None:
+        async with RedisCache(Chatty(), Telemetry(), prefix="t", timeout=1.0, ttl_s=60) as cache:
+            assert await cache.get_each([b"1", b"2"], [b"a"]) == [{}, {}]
+            assert await cache.get_each([b"1", b"2"], [b"a"]) == [{b"a": PAIR}] * 2
+
+    run(work)

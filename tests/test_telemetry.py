@@ -30,6 +30,7 @@ from service.telemetry import (
     REJECTED,
     SHARED_FOLDER,
     STAGES,
+    TEXT_LEVELS,
     JsonLines,
     Telemetry,
     request_id,
@@ -70,6 +71,7 @@ def value(found: Samples, name: str, **labels: str) -> float | None:
     [
         ("ranker_stage_seconds_count", "stage", STAGES),
         ("ranker_cache_pairs_total", "level", CACHE_LEVELS),
+        ("ranker_cache_texts_total", "level", TEXT_LEVELS),
         ("ranker_cache_faults_total", "fault", CACHE_FAULTS),
         ("ranker_rejected_total", "reason", REJECTED),
         ("ranker_degraded_total", "reason", DEGRADED),

@@ -1,11 +1,13 @@
-"""The second level: pairs kept in Redis, one hash a query, one field an attribute.
+"""The second level: hashes in Redis, which expire.
 
     <prefix>:<bundle version>:<digest of the query's tokens>  →  {attribute's tokens: the bytes of a pair}
+    <prefix>:<bundle version>:text:<digest of a text>         →  {"v": its vector}
 
 Redis is optional at every moment: whatever it does, a read comes back within the timeout and a write never waits.
 Reads that are asked for while one is under way go out together as the next, in one pipeline.
 
-Knows: how pairs are read and written, the circuit breaker, expiry. Does not know: where Redis is, the first level.
+Knows: how hashes are read and written, the circuit breaker, expiry. Does not know: where Redis is, the first level,
+what the bytes mean.
 """
 
 import asyncio
@@ -14,7 +16,7 @@ import math
 import random
 import time
 from collections.abc import Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -37,12 +39,13 @@ FAULTS = (RedisError, OSError, TimeoutError, ValueError, TypeError, AttributeErr
 """What a Redis that is away, slow, full or something else altogether makes the library raise."""
 
 _Item = TypeVar("_Item")
-_Read = tuple[bytes, Sequence[bytes], "asyncio.Future[object]"]
+_Read = tuple[Sequence[bytes], Sequence[bytes], "asyncio.Future[Sequence[object]]"]
+"""Keys, the fields that are wanted of each, and one reply a key."""
 _Write = tuple[bytes, Mapping[bytes, bytes]]
 
 
 class RedisCache:
-    """Reads and writes of pairs; an async context manager. `timeout` is for a read, in seconds."""
+    """Reads and writes of hashes; an async context manager. `timeout` is for a read, in seconds."""
 
     def __init__(self, client: Client, telemetry: Telemetry, *, prefix: str, timeout: float, ttl_s: int) -> None:
         self._redis, self._telemetry = client, telemetry
@@ -79,16 +82,23 @@ class RedisCache:
 
         It takes no longer than the read timeout, and than `within`, in seconds.
         """
+        found = await self.get_each([key], attributes, within=within)
+        return found[0]
+
+    async def get_each(
+        self, keys: Sequence[bytes], fields: Sequence[bytes], *, within: float = math.inf
+    ) -> list[dict[bytes, bytes]]:
+        """The same of the same fields under each of several keys, in one pipeline."""
         if not self._breakers["read"].allows():
-            return {}
-        reply: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+            return [{} for _ in keys]
+        replies: asyncio.Future[Sequence[object]] = asyncio.get_running_loop().create_future()
         try:
-            self._reads.put_nowait((key, attributes, reply))
+            self._reads.put_nowait((keys, fields, replies))
             async with asyncio.timeout(min(within, self._timeout)):
-                return self._found(attributes, await reply)
+                return self._found(fields, await replies)
         except (TimeoutError, asyncio.QueueFull):
             self._telemetry.cache_faults.labels("read").inc()
-            return {}
+            return [{} for _ in keys]
 
     def put(self, key: bytes, pairs: Mapping[bytes, bytes]) -> None:
         """Have these pairs written soon; dropped and counted when too many writes wait."""
@@ -107,17 +117,21 @@ class RedisCache:
             try:
                 async with asyncio.timeout(self._timeout):
                     replies = await self._read(reads)
-                if len(replies) != len(reads):
-                    raise ValueError("there is not one reply for each read")
+                if len(replies) != sum(len(keys) for keys, _, _ in reads):
+                    raise ValueError("there is not one reply for each key")
                 self._told("read", next((r for r in replies if isinstance(r, Exception)), None), replies)
             except FAULTS as error:
+                replies = []
                 self._told("read", error)
-            for (_, _, reply), found in zip(reads, replies or [None] * len(reads), strict=True):
+            left = iter(replies)
+            for keys, _, reply in reads:
+                found = list(islice(left, len(keys))) or [None] * len(keys)
                 if not reply.done():
                     reply.set_result(found)
 
     async def _read(self, reads: Sequence[_Read]) -> list[object]:
-        return await self._redis.run([("HMGET", self._prefix + key, *attributes) for key, attributes, _ in reads])
+        prefix = self._prefix
+        return await self._redis.run([("HMGET", prefix + key, *fields) for keys, fields, _ in reads for key in keys])
 
     async def _write_all(self) -> None:
         """Write what is queued, for ever. Nobody waits for it, so it may take its time, to connect above all."""
@@ -141,11 +155,13 @@ class RedisCache:
             commands.append(("EXPIRE", key, round(self._ttl_s * (1 - random.uniform(0, TTL_JITTER))) or 1))
         return await self._redis.run(commands)
 
-    def _found(self, attributes: Sequence[bytes], reply: object) -> dict[bytes, bytes]:
-        if not isinstance(reply, list) or len(reply) != len(attributes):
+    def _found(self, fields: Sequence[bytes], replies: Sequence[object]) -> list[dict[bytes, bytes]]:
+        sound = [reply if isinstance(reply, list) and len(reply) == len(fields) else [] for reply in replies]
+        if not all(sound):
             self._telemetry.cache_faults.labels("read").inc()
-            return {}
-        return {a: content for a, content in zip(attributes, reply, strict=True) if isinstance(content, bytes)}
+        return [
+            {f: content for f, content in zip(fields, r, strict=False) if isinstance(content, bytes)} for r in sound
+        ]
 
     def _told(self, what: str, error: Exception | None, replies: Sequence[object] = ()) -> None:
         """Tell the breaker how a pipeline went: it failed when a write in it was refused, or no read was answered."""
