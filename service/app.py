@@ -28,8 +28,10 @@ from service.cache.connection import connect
 from service.cache.levels import PairCache
 from service.cache.memory import MemoryCache
 from service.cache.redis import RedisCache
+from service.cache.vectors import VectorCache
 from service.cores import in_group, usable_cores
 from service.deployment import Deployments, Parts
+from service.embedding import Embedder
 from service.errors import StartError, SwapRefused
 from service.inflight import InFlight
 from service.model import open_model
@@ -167,11 +169,13 @@ def _build(folder: Path, settings: Settings, telemetry: Telemetry, redis: RedisC
     )
     kind = model.device.partition(":")[0]
     cores = settings.threads or usable_cores()
+    threads = max(1, cores // settings.workers) if kind == "cpu" else 1
+    batch_tokens = settings.batch_tokens or BATCH_TOKENS[kind]
     batcher = Batcher(
         model,
         telemetry,
-        threads=max(1, cores // settings.workers) if kind == "cpu" else 1,
-        batch_tokens=settings.batch_tokens or BATCH_TOKENS[kind],
+        threads=threads,
+        batch_tokens=batch_tokens,
         queue_rows=settings.queue_rows,
         idle_class=in_group() and cores > settings.workers,  # else event loops may leave the model no core
     )
@@ -190,7 +194,21 @@ def _build(folder: Path, settings: Settings, telemetry: Telemetry, redis: RedisC
         temperature=bundle.temperature,
         value_threshold=bundle.value_threshold,
     )
-    return Parts(bundle, model, batcher, weigher)
+    embedder = Embedder(
+        tokenizer,
+        batcher,
+        VectorCache(
+            MemoryCache(settings.cache_texts, memory=settings.cache_texts_mb * 1_000_000),
+            redis,
+            telemetry,
+            version=bundle.version,
+            width=model.width,
+        ),
+        telemetry,
+        width=model.width,
+        part_tokens=threads * batch_tokens // 2,  # half a batch for each thread: others wait for less than a whole one
+    )
+    return Parts(bundle, model, batcher, weigher, embedder)
 
 
 def _on_signal(number: signal.Signals, deployments: Deployments) -> None:

@@ -14,7 +14,9 @@ from typing import Self
 
 from service.batching import Batcher
 from service.bundle import Bundle
+from service.embedding import Embedder
 from service.errors import StartError, SwapRefused
+from service.extracting import Extractor
 from service.model import Model
 from service.readiness import Readiness
 from service.telemetry import Telemetry
@@ -34,6 +36,7 @@ class Parts:
     model: Model
     batcher: Batcher
     weigher: Weigher
+    embedder: Embedder
 
 
 class Deployment:
@@ -41,6 +44,8 @@ class Deployment:
 
     def __init__(self, parts: Parts) -> None:
         self.bundle, self.model, self.weigher = parts.bundle, parts.model, parts.weigher
+        self.embedder = parts.embedder
+        self.extractor = Extractor(parts.weigher, parts.embedder)
         self._readiness = Readiness(parts.batcher)
         self._batcher = parts.batcher
         self._users = 0

@@ -36,6 +36,8 @@ _B = TypeVar("_B")
 Degraded = Literal["", "overloaded", "deadline_exceeded", "model_failed"]
 QUERIES_KEPT, ATTRIBUTES_KEPT, LISTS_KEPT = 2048, 8192, 256
 """Texts whose tokens are kept, and lists of attributes: callers send the same again."""
+LONGEST_KEPT = 1024
+"""Characters of a query whose tokens are kept: so many of longer texts would take tens of MB."""
 
 
 class Cache(Protocol):
@@ -189,12 +191,9 @@ class Weigher:
         The first `explain` attributes of the answer are explained. Raises what the steps raise, and DeadlineExceeded
         when they took too long.
         """
-        weighing = self.read(query, attributes)
-        if weighing.unknown:
-            await self.look_up(weighing, deadline=deadline)
-        if weighing.unknown:
-            async with while_scoring or nullcontext():
-                await self.complete(weighing, deadline=deadline, fallback=fallback)
+        weighing = await self.known(
+            query, attributes, deadline=deadline, fallback=fallback, while_scoring=while_scoring
+        )
         if time.monotonic() > deadline:
             raise DeadlineExceeded("the answer was ready too late for the request's time")
         weighting = self.answer(weighing, temperature)
@@ -203,13 +202,31 @@ class Weigher:
                 return await self.explain(weighing, weighting, explain, deadline=deadline, fallback=fallback)
         return weighting
 
+    async def known(
+        self,
+        query: str,
+        attributes: Sequence[str],
+        *,
+        deadline: float = math.inf,
+        fallback: bool = False,
+        while_scoring: AbstractAsyncContextManager[object] | None = None,
+    ) -> Weighing:
+        """The steps up to `complete`, as far as they are needed: the score of every pair."""
+        weighing = self.read(query, attributes)
+        if weighing.unknown:
+            await self.look_up(weighing, deadline=deadline)
+        if weighing.unknown:
+            async with while_scoring or nullcontext():
+                await self.complete(weighing, deadline=deadline, fallback=fallback)
+        return weighing
+
     def read(self, query: str, attributes: Sequence[str]) -> Weighing:
         """Tokenise a request and look up what is known of it in process.
 
         Raises BadInput for a text with nothing in it that the model can read.
         """
         begun = time.monotonic()
-        tokens, key = self._query(query)
+        tokens, key = (self._query if len(query) <= LONGEST_KEPT else self._query.__wrapped__)(query)
         if not tokens.starts:
             raise BadInput("the query holds nothing that can be read", "query")
         candidates = self._candidates(tuple(attributes))
@@ -299,9 +316,14 @@ class Weigher:
         entropy = scoring.entropy(weights)
         self._telemetry.entropy.observe(entropy)
         names, order = weighing.attributes, scoring.order(weights)
-        values = [_values(weighing, score) if score.spans else () for score in scores]
+        values = self.values(weighing)
         ordered = [WeightedAttribute(i, names[i], weights[i], scores[i].logit, values[i]) for i in order]
         return Weighting(tuple(ordered), entropy, len(scores) - weighing.misses, weighing.misses, weighing.degraded)
+
+    def values(self, weighing: Weighing) -> list[tuple[Value, ...]]:
+        """The values that the query states of each attribute, in the request's order."""
+        scores = [weighing.scores[key] for key in weighing.candidates.keys]
+        return [_values(weighing, score) if score.spans else () for score in scores]
 
     async def explain(
         self,

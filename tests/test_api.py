@@ -362,7 +362,13 @@ class Caller:
         return self.sent[0]["status"], metrics.decode()
 
 
-PATHS = {"/v1/weights": LONG, "/v1/weights/batch": {"requests": [LONG]}}
+TEXT: dict[str, Any] = {"text": "rug", "attributes": LONG["attributes"]}
+PATHS = {
+    "/v1/weights": LONG,
+    "/v1/weights/batch": {"requests": [LONG]},
+    "/v1/extract": TEXT,
+    "/v1/extract/batch": {"requests": [TEXT]},
+}
 
 
 @pytest.mark.parametrize("path", PATHS)

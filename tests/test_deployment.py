@@ -7,13 +7,14 @@ import weakref
 from pathlib import Path
 
 import pytest
-from fakes import FakeModel, FakeSecondLevel, link_bundle, run, until, wait_until
+from fakes import FakeModel, FakeSecondLevel, FakeVectors, link_bundle, run, until, wait_until
 from starlette.testclient import TestClient
 
 from service.app import create_app
 from service.batching import Batcher
 from service.bundle import Bundle, default_folder
 from service.deployment import Deployment, Deployments, Parts
+from service.embedding import Embedder
 from service.errors import BundleError, Overloaded, SwapRefused
 from service.inflight import InFlight
 from service.model import Model, probe_row
@@ -61,7 +62,8 @@ class Builder:
             self._tokenizer, batcher, FakeSecondLevel(), InFlight(), Prior({}, 0.0), self._telemetry,
             temperature=1.0, value_threshold=0.5,
         )  # fmt: skip
-        return Parts(bundle, self._model, batcher, weigher)
+        embedder = Embedder(self._tokenizer, batcher, FakeVectors(), self._telemetry, width=4, part_tokens=64)
+        return Parts(bundle, self._model, batcher, weigher, embedder)
 
 
 @pytest.fixture

@@ -40,7 +40,10 @@ CHECKS: list[Callable[..., Any]] = [
 ]
 """Not among them: that all data which fits the schema is taken. A text of blanks, a candidate listed twice in other
 spaces and a bundle that is not there fit it, and are refused with 422 all the same; JSON Schema cannot say so."""
-EXCLUDED: dict[str, list[Callable[..., Any]]] = {"/v1/weights/batch": [negative_data_rejection]}
+EXCLUDED: dict[str, list[Callable[..., Any]]] = {
+    "/v1/weights/batch": [negative_data_rejection],
+    "/v1/extract/batch": [negative_data_rejection],
+}
 """A batch answers each of its requests for itself: one that does not fit gets an error among the results."""
 
 app = create_app(Settings.model_validate({"device": "cpu", "admin_key": ADMIN_KEY}))

@@ -75,6 +75,17 @@ def test_another_case_and_spacing_is_the_same_query_with_its_own_offsets(tokeniz
     run(work)
 
 
+def test_a_long_query_is_weighed_but_its_tokens_are_not_kept(tokenizer: Tokenizer) -> None:
+    async def work() -> None:
+        it, long = weigher(tokenizer, FakeScorer(), FakeSecondLevel()), "rug " * 300
+        short, first, second = [await it.weigh(text, ["color"]) for text in ("rug", long, long)]
+        assert (first.misses, second.hits) == (1, 1)
+        assert it._query.cache_info().currsize == 1
+        assert short.attributes[0].attribute == "color"
+
+    run(work)
+
+
 def test_two_attributes_the_model_cannot_tell_apart_are_scored_once(tokenizer: Tokenizer) -> None:
     async def work() -> None:
         scorer = FakeScorer()

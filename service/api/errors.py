@@ -50,6 +50,15 @@ HTTP_ERRORS = {
     413: ("body_too_large", "the body is too large; send fewer or shorter requests"),
     421: ("host_unknown", "this service is not known by the name in the Host header"),
 }
+DESCRIPTIONS = {
+    401: "No key was shown that may do this.",
+    413: "The body is too large.",
+    422: "The request does not fit; `field` says where.",
+    429: "More requests than this key may send; `Retry-After` says when to try again.",
+    500: "The model failed on this request.",
+    503: "Too much is waiting, or no answer can be had in time; `Retry-After` says when to try again.",
+    504: "The answer did not come in time.",
+}
 NOT_JSON = ("json_invalid", "the body is not JSON in UTF-8")
 INTERNAL = ("internal", "something went wrong here; the log has it under the request's id")
 
@@ -96,6 +105,11 @@ def _invalid(errors: Sequence[Mapping[str, Any]]) -> ErrorAnswer:
 
 def _response(status: int, content: ErrorAnswer) -> Response:
     return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What a route may answer besides 200."""
+    return {status: {"model": ErrorAnswer, "description": DESCRIPTIONS[status]} for status in statuses}
 
 
 def install(app: FastAPI) -> None:

@@ -5,61 +5,31 @@ Knows: which use case answers which path. Does not know: how it is answered.
 
 import asyncio
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import ValidationError
 
-from service.api import errors
+from service.api import extraction
+from service.api.batches import each_for_itself
 from service.api.direct import TIMEOUT_PARAMETER, DirectRoute, WhileConnected, counted
+from service.api.errors import documented
 from service.api.schemas import (
     BatchAnswer,
     BatchRequest,
     BundleAnswer,
     BundleRequest,
-    ErrorAnswer,
     HealthAnswer,
     ModelAnswer,
-    ModelName,
     WeightsAnswer,
     WeightsRequest,
     weights_answer,
 )
-from service.deployment import Deployment, Deployments
-from service.errors import RankerError, SwapRefused
+from service.api.state import state
+from service.deployment import Deployment
+from service.errors import SwapRefused
 from service.settings import Settings
-from service.telemetry import Telemetry
-
-
-class State(TypedDict):
-    """What the lifespan opened, for the routes, and when the request began (`time.monotonic`)."""
-
-    settings: Settings
-    telemetry: Telemetry
-    deployments: Deployments
-    begun: float
-
-
-DESCRIPTIONS = {
-    401: "No key was shown that may do this.",
-    413: "The body is too large.",
-    422: "The request does not fit; `field` says where.",
-    429: "More requests than this key may send; `Retry-After` says when to try again.",
-    500: "The model failed on this request.",
-    503: "Too much is waiting, or no answer can be had in time; `Retry-After` says when to try again.",
-    504: "The answer did not come in time.",
-}
-
-
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What a route may answer besides 200."""
-    return {status: {"model": ErrorAnswer, "description": DESCRIPTIONS[status]} for status in statuses}
-
-
-def _state(request: Request) -> State:
-    return cast(State, request.scope["state"])
 
 
 async def _weigh(
@@ -70,7 +40,7 @@ async def _weigh(
     while_scoring: WhileConnected | None = None,
 ) -> WeightsAnswer:
     """The answer to one request."""
-    with counted(_state(request)["telemetry"]):
+    with counted(state(request)["telemetry"]):
         weighting = await deployment.weigher.weigh(
             wanted.query,
             wanted.attributes,
@@ -80,34 +50,23 @@ async def _weigh(
             explain=(wanted.top_k or len(wanted.attributes)) if wanted.explain else 0,
             while_scoring=while_scoring,
         )
-    name: ModelName = {"name": deployment.bundle.name, "version": deployment.bundle.version}
-    return weights_answer(weighting, wanted, name)
+    return weights_answer(weighting, wanted, deployment.bundle)
 
 
 async def weights(body: WeightsRequest, request: Request, deadline: float) -> WeightsAnswer:
     """Weigh the attributes of one query."""
-    with _state(request)["deployments"].current.used() as deployment:
+    with state(request)["deployments"].current.used() as deployment:
         return await _weigh(request, deployment, body, deadline, WhileConnected(request))
 
 
 async def weights_batch(body: BatchRequest, request: Request, deadline: float) -> BatchAnswer:
     """Weigh the attributes of up to 64 queries; one that fails does not fail the others."""
-    with _state(request)["deployments"].current.used() as deployment:
+    with state(request)["deployments"].current.used() as deployment:
 
-        async def result(item: object) -> WeightsAnswer | ErrorAnswer:
-            try:
-                wanted = WeightsRequest.model_validate(item)
-                return await _weigh(request, deployment, wanted, deadline)
-            except (RankerError, ValidationError) as error:
-                return errors.answer(error)
+        async def answer(item: object) -> WeightsAnswer:
+            return await _weigh(request, deployment, WeightsRequest.model_validate(item), deadline)
 
-        tasks: list[asyncio.Task[WeightsAnswer | ErrorAnswer]] = []
-        with counted(_state(request)["telemetry"]):
-            async with WhileConnected(request), asyncio.TaskGroup() as group:
-                for item in body.requests:  # one after another, so that others are heard between them
-                    tasks.append(group.create_task(result(item)))
-                    await asyncio.sleep(0)
-        return {"results": [task.result() for task in tasks]}
+        return {"results": await each_for_itself(request, body.requests, answer)}
 
 
 def _below(root: Path, path: str) -> Path | None:
@@ -121,11 +80,11 @@ def _below(root: Path, path: str) -> Path | None:
 
 async def bundle(body: BundleRequest, request: Request, deadline: float) -> BundleAnswer:  # noqa: ARG001
     """Load, check and warm another bundle, then let it take over; a bad one changes nothing."""
-    state = _state(request)
-    deployments, root = state["deployments"], state["settings"].bundle_root
+    opened = state(request)
+    deployments, root = opened["deployments"], opened["settings"].bundle_root
     folder = _below(root, body.path) if root else None
     if folder is None:
-        state["telemetry"].swaps.labels("refused").inc()
+        opened["telemetry"].swaps.labels("refused").inc()
         raise SwapRefused(f"{body.path} is not below the folder that RANKER_BUNDLE_ROOT names; nothing has changed")
     replaced = deployments.current.bundle.version
     now = (await deployments.swap(folder)).bundle
@@ -134,7 +93,7 @@ async def bundle(body: BundleRequest, request: Request, deadline: float) -> Bund
 
 async def model(request: Request) -> ModelAnswer:
     """The bundle in service: version, limits, what it was trained on and how well it does."""
-    deployment = _state(request)["deployments"].current
+    deployment = state(request)["deployments"].current
     bundle = deployment.bundle
     return ModelAnswer(
         name=bundle.name,
@@ -153,13 +112,13 @@ async def livez() -> HealthAnswer:
 
 async def readyz(request: Request) -> HealthAnswer:
     """The model answers: a real forward pass succeeded lately, or does now."""
-    await _state(request)["deployments"].current.check()
+    await state(request)["deployments"].current.check()
     return HealthAnswer()
 
 
 async def metrics(request: Request) -> Response:
     """Metrics in Prometheus' text form."""
-    content = await asyncio.to_thread(_state(request)["telemetry"].exposition)
+    content = await asyncio.to_thread(state(request)["telemetry"].exposition)
     return Response(content, media_type=CONTENT_TYPE_LATEST)
 
 
@@ -167,14 +126,16 @@ def add_routes(app: FastAPI, settings: Settings) -> None:
     """Put the routes that these settings open into an app, before FastAPI's own, for routes are tried in order."""
     others = list(app.router.routes)
     app.router.routes.clear()
-    weighing: dict[str, Any] = {
+    asking: dict[str, Any] = {
         "methods": ["POST"],
-        "tags": ["weights"],
+        "route_class_override": DirectRoute,
         "responses": documented(401, 413, 422, 429, 500, 503, 504),
         "openapi_extra": {"parameters": [TIMEOUT_PARAMETER]},
     }
-    app.router.add_api_route("/v1/weights", weights, route_class_override=DirectRoute, **weighing)
-    app.router.add_api_route("/v1/weights/batch", weights_batch, route_class_override=DirectRoute, **weighing)
+    app.router.add_api_route("/v1/weights", weights, tags=["weights"], **asking)
+    app.router.add_api_route("/v1/weights/batch", weights_batch, tags=["weights"], **asking)
+    app.router.add_api_route("/v1/extract", extraction.extract, tags=["values"], **asking)
+    app.router.add_api_route("/v1/extract/batch", extraction.extract_batch, tags=["values"], **asking)
     app.router.add_api_route("/v1/model", model, responses=documented(401, 429), tags=["service"])
     app.router.add_api_route("/livez", livez, tags=["service"])
     app.router.add_api_route("/readyz", readyz, responses=documented(503), tags=["service"])

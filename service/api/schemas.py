@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from service.api.boosts import GRAMMARS, Engine, boosts
+from service.bundle import Bundle
 from service.explaining import Explanation
 from service.weighting import WeightedAttribute, Weighting
 
@@ -63,11 +64,13 @@ FieldsByAttribute = dict[Attribute, OneOrMoreFields]
 _Option = TypeVar("_Option")
 
 
-class _Wire(BaseModel):
+class Wire(BaseModel):
+    """A body: nothing in it is unknown, nothing of another kind is taken."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class WeightsRequest(_Wire):
+class WeightsRequest(Wire):
     """A query (or a product title) and the attributes to weigh."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [RUG, RUG | {"top_k": 2, "explain": True}, BOOSTED]})
@@ -129,10 +132,7 @@ class WeightsRequest(_Wire):
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
-        if len({attribute.strip() for attribute in self.attributes}) < len(self.attributes):
-            raise PydanticCustomError("duplicate", "an attribute is listed twice", {"field": "attributes"})
-        if "\0" in self.query or any("\0" in attribute for attribute in self.attributes):
-            raise PydanticCustomError("nul", "a text holds a NUL character", {"field": "body"})
+        check_texts(self.query, self.attributes)
         return self
 
     @field_validator("fields", "boost_scale", "boost_floor")
@@ -163,7 +163,15 @@ def _check_fields(engine: Engine, fields: FieldsByAttribute, attributes: Set[str
             raise PydanticCustomError("field_illegal", "of {attribute}: a field name for {engine} is {rule}", told)
 
 
-class BatchRequest(_Wire):
+def check_texts(text: str, attributes: Sequence[str]) -> None:
+    """Raises PydanticCustomError for an attribute listed twice and for a NUL."""
+    if len({attribute.strip() for attribute in attributes}) < len(attributes):
+        raise PydanticCustomError("duplicate", "an attribute is listed twice", {"field": "attributes"})
+    if "\0" in text or any("\0" in attribute for attribute in attributes):
+        raise PydanticCustomError("nul", "a text holds a NUL character", {"field": "body"})
+
+
+class BatchRequest(Wire):
     """Up to 64 requests for weights, each answered for itself."""
 
     model_config = ConfigDict(
@@ -173,7 +181,7 @@ class BatchRequest(_Wire):
     requests: list[SkipValidation[WeightsRequest]] = Field(min_length=1, max_length=MAX_BATCH)
 
 
-class BundleRequest(_Wire):
+class BundleRequest(Wire):
     """A bundle that is to take over."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"path": "2026-11-22"}]})
@@ -296,12 +304,17 @@ class HealthAnswer(BaseModel):
     status: Literal["ok"] = "ok"
 
 
-def weights_answer(weighting: Weighting, request: WeightsRequest, model: ModelName) -> WeightsAnswer:
+def model_name(bundle: Bundle) -> ModelName:
+    """Which bundle it is."""
+    return {"name": bundle.name, "version": bundle.version}
+
+
+def weights_answer(weighting: Weighting, request: WeightsRequest, bundle: Bundle) -> WeightsAnswer:
     """The answer to a request in the form it asked for."""
     answer: WeightsAnswer = {
         "weights": [_weight_answer(found, explain=request.explain) for found in weighting.attributes[: request.top_k]],
         "entropy": weighting.entropy,
-        "model": model,
+        "model": model_name(bundle),
         "cache": {"hits": weighting.hits, "misses": weighting.misses},
         "degraded": bool(weighting.degraded),
     }

@@ -1,0 +1,26 @@
+"""What the lifespan opened, for the routes.
+
+Knows: which parts there are. Does not know: who uses which.
+"""
+
+from typing import TypedDict, cast
+
+from fastapi import Request
+
+from service.deployment import Deployments
+from service.settings import Settings
+from service.telemetry import Telemetry
+
+
+class State(TypedDict):
+    """What the lifespan opened, and when the request began (`time.monotonic`)."""
+
+    settings: Settings
+    telemetry: Telemetry
+    deployments: Deployments
+    begun: float
+
+
+def state(request: Request) -> State:
+    """That of the application which a request is for."""
+    return cast(State, request.scope["state"])
