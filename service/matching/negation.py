@@ -1,0 +1,189 @@
+"""Which words of a text are negated: "belt without buckle", "non slip mat", "sugar free", "不含糖".
+
+What each cue governs:
+- "without", "w/o", "free of", "free from", "not": the words up to the end of the clause. A clause ends at a comma or
+  another mark, at a conjunction or preposition ("and", "but", "with", "for", ...), at another cue, before a number,
+  and after `MOST_WORDS` words. "or" and "nor" do not end it. None governs anything before a pronoun and the like
+  ("not your phone", "not only"), nor "not" and "no" after an auxiliary ("do not disturb"): slogans and titles.
+- "no": the same where words stand before it in its clause ("dress no sleeves"), else the next word alone ("no drill
+  grab bars"); nothing before a number ("no 10 nail brush").
+- "non": the next word, also where it is joined to it, for words that are joined in practice ("nonstick").
+- "X-free": the word before; "X free", unhyphenated, only for what is usually left out (`LEFT_OUT`), since "free" has
+  other meanings ("kindle books free").
+- 不含, 不带, 没有 and the like: up to 的, a conjunction or the end of the Chinese characters, eight at most.
+  无, 免, 非, 不: two characters, for there are no spaces to tell where a word ends. Or one Latin word.
+
+Names that only look like negations ("no show socks", "hands free", 无线, 不锈钢) are listed by hand.
+
+Knows: the cues, their scope, the exceptions. Does not know: attributes, products, what to do about it.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from service.matching.wording import MOST_CHARACTERS, UNSPACED, listed
+
+Span = tuple[int, int]
+"""(start, end) in Unicode code points, the end exclusive."""
+
+MOST_WORDS = 5
+
+GOVERNING = frozenset({"free", "no", "non", "not", "w/o", "without"})
+CUES = frozenset(
+    {"free", "from", "no", "non", "not", "o", "of", "w", "without", *"不无無免非没未有含带帶要需用添加支持"}
+)
+"""Words that a negation is made of; beside negated words they say nothing themselves."""
+
+FIXED = re.compile(
+    r"\b(?:bite not|duty[ -]free|hands[ -]free|no[ -]fear|no[ -]show|no[ -]see|no name"
+    r"|no[- ]brainer|no (?:matter|longer|need|one|other|problem|questions?|worr(?:y|ies))"
+    r"|(?:no|not) (?:more|less|fewer|later|over|under) than|not (?:over|under|more|less)\b|region[ -]free|worry[ -]free"
+    r"|hassle[ -]free|risk[ -]free|without (?:borders|fail|you|me|us|end|prejudice))\b"
+    r"|不锈|无线(?!圈)|無線|无色|无人机|无人驾驶|無印|无印|无限|無限|无敌|无极|无忌|无源|无花果|无障碍|无患子|非洲|[东西南北中]非"
+    r"|非常|免费|免費|免疫|避免|不同|不透明|不倒翁|不求人|不错|不适用|不可|不足|不(?:超过|少于|低于|高于|大于|小于|多于)",
+    re.IGNORECASE,
+)
+
+AUXILIARIES = listed(
+    "am are be been being can cannot could did do does had has have he he's i'm if is it it's its may might must"
+    " shall should that's was were what who why will would"
+)
+AFTER_SLOGANS = listed(
+    "all always be enough every everyone her his it it's just me my only our quite so that their them there this to"
+    " today we what who you your yours"
+)
+ENDS = listed(
+    "& and at because but by for from in into needed on pack plus required set size that then to under which while"
+    " with within without"
+)
+ARTICLES = frozenset({"a", "an", "any", "the"})
+
+JOINED = re.compile(
+    r"\bnon(?P<word>adhesive|alcoholic|dairy|fat|flammable|gmo|greasy|iron|padded|scratch|skid|slip|stick|toxic|woven)\b",
+    re.IGNORECASE,
+)
+LEFT_OUT = listed(
+    "acid alcohol allergen aluminum ammonia bleach bpa caffeine carcinogen cfc chemical chlorine cord corn"
+    " cruelty dairy drip dust dye egg fat flavor flicker fluoride formaldehyde fragrance gelatin glare gluten"
+    " gmo grain itch lactose latex lead leak lint meat metal nickel noise nut odor odour oil paraben parabens"
+    " peanut peroxide pfoa phosphate phthalate plastic powder preservative preservatives pvc rawhide residue"
+    " rust salt scent scratch seam silicone sls soap solvent soy stain static stimulant streak sugar sulfate"
+    " sweat tag tangle tool toxin tree wheat wrinkle"
+)
+"""What "free" may follow without a hyphen."""
+
+CUE = re.compile(r"without|w/o|\bno|free|[不无無免非没未]", re.IGNORECASE)
+TOKEN = re.compile(rf"w/o\b|&|[^\W_{UNSPACED}]+(?:['’][^\W_{UNSPACED}]+)*", re.IGNORECASE)
+WITHIN_CLAUSE = re.compile(r"(?!.*\s[-–—]\s)[\s'\"’”“–-]*", re.DOTALL)
+"""What may stand between two words of one clause: spaces, quotes, a hyphen that joins them."""
+
+HAN = r"\u3400-\u9fff"
+CHINESE = re.compile(
+    r"(?:不含|不带|不帶|不要|不需要|不需|不用|不添加|未添加|无添加|不支持|无需|没有|未含)\s?"
+    rf"(?P<long>(?:(?![的和且但或与及])[{HAN}]){{1,8}}|[a-z0-9]+)"
+    rf"|[无無免非不]\s?(?P<short>(?:(?!的)[{HAN}]){{1,2}}|[a-z0-9]+)",
+    re.IGNORECASE,
+)
+
+
+class _Token(NamedTuple):
+    """A word in lower case, where it stands, and what is between it and the word before."""
+
+    word: str
+    start: int
+    end: int
+    gap: str
+
+    @property
+    def begins(self) -> bool:
+        """Whether a clause begins here."""
+        return self.start == 0 or not WITHIN_CLAUSE.fullmatch(self.gap)
+
+
+def negated_spans(text: str) -> list[Span]:
+    """The spans of `text` that are negated, in order, without their cues. Of a long text the beginning is read."""
+    text = text[:MOST_CHARACTERS]
+    if not CUE.search(text):
+        return []
+    fixed = [match.span() for match in FIXED.finditer(text)]
+    return _merged(sorted([*_latin(text, fixed), *_chinese(text, fixed)]))
+
+
+def is_negated(spans: Sequence[Span], start: int, end: int) -> bool:
+    """Whether at least half of the characters from `start` to `end` are negated."""
+    covered = sum(max(0, min(end, last) - max(start, first)) for first, last in spans)
+    return covered > 0 and 2 * covered >= end - start
+
+
+def _merged(spans: Iterable[Span]) -> list[Span]:
+    merged: list[Span] = []
+    for start, end in spans:
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _inside(start: int, fixed: Sequence[Span]) -> bool:
+    return any(first <= start < last for first, last in fixed)
+
+
+def _chinese(text: str, fixed: Sequence[Span]) -> Iterator[Span]:
+    for match in CHINESE.finditer(text):
+        if not _inside(match.start(), fixed):
+            yield match.span("long" if match["long"] else "short")
+
+
+def _latin(text: str, fixed: Sequence[Span]) -> Iterator[Span]:
+    tokens = _tokens(text)
+    for place, token in enumerate(tokens):
+        if token.word in GOVERNING and not _inside(token.start, fixed):
+            first, last = _governed(tokens, place)
+            if first < last:
+                yield tokens[first].start, tokens[last - 1].end
+    for match in JOINED.finditer(text):
+        yield match.span("word")
+
+
+def _tokens(text: str) -> list[_Token]:
+    tokens, end = [], 0
+    for match in TOKEN.finditer(text):
+        word = match[0].lower().replace("’", "'")
+        tokens.append(_Token(word, *match.span(), text[end : match.start()]))
+        end = match.end()
+    return tokens
+
+
+def _governed(tokens: Sequence[_Token], place: int) -> Span:
+    """The first and the last (exclusive) of the tokens that the one at `place` negates; an empty range for none."""
+    cue = tokens[place]
+    before = "" if cue.begins or place == 0 else tokens[place - 1].word
+    after = tokens[place + 1].word if place + 1 < len(tokens) and not tokens[place + 1].begins else ""
+    if cue.word == "free":
+        if after in ("of", "from"):
+            return _clause(tokens, place + 2)
+        freed = before in LEFT_OUT or (cue.gap == "-" and before.isalpha())
+        return (place - 1, place) if freed else (place, place)
+    slogan = cue.word in ("not", "no") and (before in AUXILIARIES or before.endswith("n't"))
+    if not after or slogan or after in AFTER_SLOGANS or (cue.word == "no" and after[0].isdigit()):
+        return place, place
+    if cue.word == "non" or (cue.word == "no" and before in ("", "or", "and", "&")):
+        return place + 1, place + 2
+    return _clause(tokens, place + 1)
+
+
+def _clause(tokens: Sequence[_Token], first: int) -> Span:
+    """The tokens from `first` to the end of its clause; articles and what ends a clause are left off its beginning."""
+    while first < len(tokens) and not tokens[first].begins and tokens[first].word in ARTICLES:
+        first += 1
+    last = first
+    while last < len(tokens) and last < first + MOST_WORDS and not tokens[last].begins:
+        word = tokens[last].word
+        if word in GOVERNING or (word in ENDS and last > first) or (word[0].isdigit() and last > first):
+            break
+        last += 1
+    while last > first and tokens[last - 1].word in ("or", "nor"):
+        last -= 1
+    return first, last
