@@ -1,0 +1,334 @@
+r"""Numbers with units, ranges and sides read out of a text, and how well two of them agree.
+
+    "16 GB"  "12-inch"  "1,5 kg"  "3/4 inch"  "6' 2\""  "2 pack"  "pack of 2"  "50元"
+    "under 50 dollars"  "$20-$30"  "8 to 10"  "at least 32GB"  "50+"  "100元以下"
+    "2x8"  "8 ft x 10 ft"
+
+A number that is part of a word ("s9", "802xl", "DDR4-3200") is none, nor is one of more than `MOST_DIGITS` digits.
+
+The agreement of two intervals is 1 where they touch. Else, with g the gap between them, b the larger of the bounds on
+either side of it in absolute value, and r = g / b, it is (NEAR² - r²) / (NEAR² + r²): 0 at r = NEAR, towards -1 beyond.
+
+Knows: how people write quantities, the formula. Does not know: attributes, other words, what units are worth.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+
+from service.matching.units import CURRENCY_KINDS, Unit
+from service.matching.wording import MOST_CHARACTERS
+
+NEAR = 0.05
+"""The gap, relative to the larger bound, at which two quantities neither agree nor disagree."""
+
+UNSTATED_UNIT = 0.5
+"""The share that is left of a disagreement where only one side states its unit: the other's may be another one."""
+
+MOST_DIGITS = 15
+MOST_QUANTITIES = 16
+"""Of one text; the rest is not read."""
+
+DENOMINATORS = frozenset({2, 3, 4, 5, 6, 8, 10, 16, 32, 64})
+VULGAR = {"½": 0.5, "¼": 0.25, "¾": 0.75, "⅓": 1 / 3, "⅔": 2 / 3, "⅛": 0.125, "⅜": 0.375, "⅝": 0.625, "⅞": 0.875}
+
+DIGIT = re.compile(r"[0-9½¼¾⅓⅔⅛⅜⅝⅞]")
+NUMBER = re.compile(
+    r"(?P<currency>us\$|[$€£¥￥₹])?\s?"
+    r"(?P<number>(?:(?<![^\s(,;])-)?(?<![.,0-9])(?<![0-9]/)(?:"
+    r"(?P<whole>[0-9]{1,4})[ -](?P<over>[0-9]{1,3})/(?P<under>[0-9]{1,2})(?!/?[0-9])"
+    r"|(?P<numerator>[0-9]{1,3})/(?P<denominator>[0-9]{1,2})(?!/?[0-9])"
+    r"|(?P<units>[0-9]{1,4})?\s?(?P<vulgar>[½¼¾⅓⅔⅛⅜⅝⅞])"
+    r"|(?P<thousands>[1-9][0-9]{0,2}(?:,[0-9]{3}){1,4}(?:\.[0-9]{1,6})?)(?![0-9])"
+    rf"|(?P<decimal>[0-9]{{1,{MOST_DIGITS}}}[.,][0-9]{{1,6}}|\.[0-9]{{1,6}}|[0-9]{{1,{MOST_DIGITS}}})(?!/?[0-9])"
+    r"))",
+    re.IGNORECASE,
+)
+UNIT = re.compile(
+    r"(?P<plus>\+)?\s?-?\s?(?:(?P<mark>''|[\"″”“′’'](?![a-z])|[°$€£¥￥₹])"
+    r"|(?P<word>[a-zµμ]+[23²³]?)(?:[ .-]{1,2}(?P<second>[a-zµμ]+))?|(?P<han>[\u3400-\u9fff円]{1,3}))",
+    re.IGNORECASE,
+)
+NO_UNITS = frozenset({"M", "G", "L"})
+"""In capitals: a medium and a large, a generation."""
+
+AT_MOST = re.compile(
+    r"(?<![a-z])(?:under|below|(?<!no )(?<!not )less than|cheaper than|up to|at most"
+    r"|no more than|not more than|not (?:over|above)|no larger than"
+    r"|max(?:imum)?(?: of)?|within|<=?|≤|不超过|(?<!不)(?:低于|小于|少于)|最多|不大于|不高于)[\s:]*$",
+    re.IGNORECASE,
+)
+AT_LEAST = re.compile(
+    r"(?<![a-z])(?:over|above|more than|at least|greater than|larger than|no less than|not less than"
+    r"|min(?:imum)?(?: of)?|>=?|≥|至少|高于|大于|超过|最少|不低于|不少于|不小于)[\s:]*$",
+    re.IGNORECASE,
+)
+OR_LESS = re.compile(r"\s*(?:(?:or|and) (?:less|under|below|smaller)\b|以下|以内|之内)", re.IGNORECASE)
+OR_MORE = re.compile(r"\s*(?:(?:or|and) (?:more|over|above|up|larger|bigger)\b|\+|以上|起)", re.IGNORECASE)
+PACK_OF = re.compile(r"\b(?:pack|set|box|case|lot|bundle|bag)s? of\s*$", re.IGNORECASE)
+BETWEEN = re.compile(r"\bbetween\s*$", re.IGNORECASE)
+TO = re.compile(r"\s*(?:[-–—~～]|to|through|至|到)\s*", re.IGNORECASE)
+BY = re.compile(r"\s*(?:[x×*]|by)\s*", re.IGNORECASE)
+WORD_GOES_ON = re.compile(r"[a-z_]", re.IGNORECASE)
+BY_NUMBER = re.compile(r"x\s?[0-9.½¼¾]", re.IGNORECASE)
+LONGEST_QUALIFIER = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """From `low` to `high` as written, infinite where open, and in base units by kind; none where no unit is stated."""
+
+    low: float
+    high: float
+    bases: tuple[tuple[str, float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """One interval, or one for each side in the order of their size; and where it stands in the text."""
+
+    sides: tuple[Interval, ...]
+    start: int = 0
+    end: int = 0
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it is one number alone, which may as well be part of a name."""
+        only = self.sides[0]
+        return len(self.sides) == 1 and not only.bases and only.low == only.high
+
+
+@dataclass(frozen=True, slots=True)
+class _Amount:
+    number: float
+    unit: Unit
+    start: int
+    end: int
+    plus: bool
+
+
+def number(value: float) -> Quantity:
+    """A number without a unit."""
+    return Quantity((Interval(value, value),))
+
+
+def read_quantities(text: str, units: Mapping[str, Unit]) -> list[Quantity]:
+    """The quantities of a text, in order. Of a long text the beginning is read; nothing that it holds raises."""
+    text = text[:MOST_CHARACTERS]
+    if not DIGIT.search(text):
+        return []
+    amounts = _amounts(text, units)
+    found: list[Quantity] = []
+    place, end = 0, 0
+    while place < len(amounts) and len(found) < MOST_QUANTITIES:
+        quantity, taken = _quantity(text, amounts, place, end)
+        if quantity is not None:
+            found.append(quantity)
+        place += taken
+        end = amounts[place - 1].end
+    return found
+
+
+def agreement(wanted: Quantity, found: Quantity) -> float | None:
+    """In [-1, 1], or None where they cannot be compared: other kinds of unit, another number of sides.
+
+    Of sides the worst counts, each against the one of its rank; one number agrees with several sides as with the best.
+    """
+    if len(wanted.sides) == 1:
+        each = [value for side in found.sides if (value := _agreement(wanted.sides[0], side)) is not None]
+        return max(each, default=None)
+    if len(wanted.sides) != len(found.sides):
+        return None
+    sides = [_agreement(*pair) for pair in zip(wanted.sides, found.sides, strict=True)]
+    known = [value for value in sides if value is not None]
+    return min(known) if len(known) == len(sides) else None
+
+
+def best(wanted: Sequence[Quantity], found: Sequence[Quantity]) -> float | None:
+    """The mean over those wanted of the best agreement among those found; None where nothing can be compared."""
+    total, count = 0.0, 0
+    for each in wanted:
+        values = [value for other in found if (value := agreement(each, other)) is not None]
+        if values:
+            total += max(values)
+            count += 1
+    return total / count if count else None
+
+
+def _agreement(wanted: Interval, found: Interval) -> float | None:
+    if not wanted.bases or not found.bases:
+        value = _nearness(wanted.low, wanted.high, found.low, found.high)
+        return value if value > 0 or wanted.bases == found.bases else UNSTATED_UNIT * value
+    for kind, low, high in wanted.bases:
+        for other, other_low, other_high in found.bases:
+            if kind == other:
+                return _nearness(low, high, other_low, other_high)
+    return None
+
+
+def _nearness(low: float, high: float, other_low: float, other_high: float) -> float:
+    below, above = (high, other_low) if high < other_low else (other_high, low)
+    if below >= above:
+        return 1.0
+    ratio = (above - below) / max(abs(above), abs(below))
+    if ratio < 1e-9:
+        return 1.0
+    return (NEAR * NEAR - ratio * ratio) / (NEAR * NEAR + ratio * ratio)
+
+
+def _amounts(text: str, units: Mapping[str, Unit]) -> list[_Amount]:
+    """Every number with its unit."""
+    found: list[_Amount] = []
+    for match in NUMBER.finditer(text):
+        previous = found[-1].end if found else -1
+        amount = _amount(text, match, previous, units)
+        if amount is not None:
+            found.append(amount)
+        if len(found) > 3 * MOST_QUANTITIES:
+            break
+    return found
+
+
+def _amount(text: str, match: re.Match[str], previous: int, units: Mapping[str, Unit]) -> _Amount | None:
+    start, end = match.start("number"), match.end()
+    if start < previous or not _begins(text, start, previous, bool(match["currency"])):
+        return None
+    value = _value(match)
+    if value is None:
+        return None
+    unit: Unit = ()
+    if match["currency"]:
+        unit, start = units.get(match["currency"].lower(), ()), match.start()
+    after = UNIT.match(text, end)
+    plus = after is not None and after["plus"] is not None
+    if after is not None and not unit:
+        unit, length = _unit(after, units)
+        end = length if unit else end
+    in_word = WORD_GOES_ON.match(text, end) and not BY_NUMBER.match(text, end)
+    return _Amount(value, unit, start, end, plus) if unit or not in_word else None
+
+
+def _begins(text: str, start: int, previous: int, has_currency: bool) -> bool:
+    """Whether a number may begin here: not inside a word, nor after a word and a hyphen ("DDR4-3200")."""
+    before = text[start - 1 : start]
+    if has_currency or not before or start == previous:
+        return True
+    if (before.isascii() and before.isalnum()) or before == "_":
+        return previous >= 0 and bool(BY.fullmatch(text, previous, start))
+    return not (before in "-–" and start > 1 and text[start - 2].isalnum()) or previous == start - 1
+
+
+def _value(match: re.Match[str]) -> float | None:
+    sign = -1.0 if match["number"].startswith("-") else 1.0
+    if under := match["under"] or match["denominator"]:
+        over = match["over"] or match["numerator"]
+        if int(under) not in DENOMINATORS:
+            return None
+        return sign * (int(match["whole"] or 0) + int(over) / int(under))
+    if match["vulgar"]:
+        return sign * (int(match["units"] or 0) + VULGAR[match["vulgar"]])
+    if match["thousands"]:
+        return sign * float(match["thousands"].replace(",", ""))
+    return sign * float(match["decimal"].replace(",", "."))
+
+
+def _unit(match: re.Match[str], units: Mapping[str, Unit]) -> tuple[Unit, int]:
+    """The unit that stands there, the longest that is known, and where it ends; an empty one for none."""
+    if match["mark"]:
+        return units.get(match["mark"], ()), match.end("mark")
+    if han := match["han"]:
+        for length in range(len(han), 0, -1):
+            if han[:length] in units:
+                return units[han[:length]], match.start("han") + length
+        return (), match.end()
+    word, second = match["word"], match["second"]
+    if second and (unit := units.get(f"{word} {second}".lower())):
+        return unit, match.end("second")
+    if word in NO_UNITS or (word.lower() == "in" and match.string[match.end("word") :].lstrip(" -")[:1].isdigit()):
+        return (), match.end()
+    return units.get(word.lower(), ()), match.end("word")
+
+
+def _quantity(text: str, amounts: Sequence[_Amount], place: int, floor: int) -> tuple[Quantity | None, int]:
+    """The quantity that begins with the amount at `place`, and how many amounts it takes; none for a part number."""
+    first = amounts[place]
+    second = amounts[place + 1] if place + 1 < len(amounts) else None
+    before = text[max(floor, first.start - LONGEST_QUALIFIER) : first.start]
+    if second is None:
+        return _single(text, first, before), 1
+    if BY.fullmatch(text, first.end, second.start):
+        return _sides(text, amounts, place)
+    if TO.fullmatch(text, first.end, second.start) or (
+        BETWEEN.search(before) and text[first.end : second.start].strip() == "and"
+    ):
+        between = _range(first, second)
+        is_part_number = between is None and second.start == first.end + 1
+        if between is not None or is_part_number:
+            return between, 2
+        return _single(text, first, before), 1
+    if first.end == second.start or text[first.end : second.start].isspace():
+        tall = _feet_and_inches(first, second)
+        if tall is not None:
+            return tall, 2
+    return _single(text, first, before), 1
+
+
+def _interval(low: float, high: float, unit: Unit) -> Interval:
+    return Interval(low, high, tuple((kind, low * worth, high * worth) for kind, worth in unit))
+
+
+def _range(first: _Amount, second: _Amount) -> Quantity | None:
+    """None where the first is larger or alone has a unit behind it: "85-1", "5w-30", "2 pack - 12 inch"."""
+    unit = second.unit or first.unit
+    if first.unit and not second.unit and first.unit[0][0] not in CURRENCY_KINDS:
+        return None
+    if first.unit and first.unit != unit:
+        low, high = _interval(first.number, first.number, first.unit), _interval(second.number, second.number, unit)
+        if not low.bases or low.bases[0][0] != high.bases[0][0] or low.bases[0][1] > high.bases[0][1]:
+            return None
+        worth = unit[0][1]
+        return Quantity((_interval(low.bases[0][1] / worth, second.number, unit),), first.start, second.end)
+    if first.number > second.number:
+        return None
+    return Quantity((_interval(first.number, second.number, unit),), first.start, second.end)
+
+
+def _sides(text: str, amounts: Sequence[_Amount], place: int) -> tuple[Quantity, int]:
+    last = place
+    while last + 1 < len(amounts) and BY.fullmatch(text, amounts[last].end, amounts[last + 1].start):
+        last += 1
+    taken = amounts[place : last + 1]
+    unit = taken[-1].unit
+    sides = [_interval(each.number, each.number, each.unit or unit) for each in taken]
+    sides.sort(key=lambda side: side.bases[0][1] if side.bases else side.low)
+    return Quantity(tuple(sides), taken[0].start, taken[-1].end), len(taken)
+
+
+def _feet_and_inches(first: _Amount, second: _Amount) -> Quantity | None:
+    if not first.unit or not second.unit or first.unit[0][0] != "length" or second.unit[0][0] != "length":
+        return None
+    ratio = first.unit[0][1] / second.unit[0][1]
+    if not 11.9 < ratio < 12.1 or second.number >= 12:
+        return None
+    total = first.number * ratio + second.number
+    return Quantity((_interval(total, total, second.unit),), first.start, second.end)
+
+
+def _single(text: str, amount: _Amount, before: str) -> Quantity:
+    low = high = amount.number
+    unit, start, end = amount.unit, amount.start, amount.end
+    if match := AT_MOST.search(before):
+        low, start = -inf, start - len(before) + match.start()
+    elif match := AT_LEAST.search(before):
+        high, start = inf, start - len(before) + match.start()
+    elif match := OR_LESS.match(text, end):
+        low, end = -inf, match.end()
+    elif match := OR_MORE.match(text, end):
+        high, end = inf, match.end()
+    elif amount.plus:
+        high = inf
+    elif not unit and (match := PACK_OF.search(before)):
+        start -= len(before) - match.start()
+        unit = (("count", 1.0),)
+    return Quantity((_interval(low, high, unit),), start, end)

@@ -1,0 +1,222 @@
+"""Quantities read out of texts as shops and shoppers write them, and how well they agree."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.matching.quantities import Interval, Quantity, agreement, best, number, read_quantities
+from service.matching.units import Units
+
+UNITS = Units.read().by_spelling
+INF = math.inf
+
+
+def read(text: str) -> list[list[tuple[float, float, str]]]:
+    """For each quantity its sides, as (low, high, first kind of unit)."""
+    return [
+        [(round(side.low, 6), round(side.high, 6), side.bases[0][0] if side.bases else "") for side in each.sides]
+        for each in read_quantities(text, UNITS)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("16 GB", (16, 16, "information")),
+        ("ram stick 16gb", (16, 16, "information")),
+        ("at least 32GB", (32, INF, "information")),
+        ("512MB-2GB", (0.512, 2, "information")),
+        ("under 50 dollars", (-INF, 50, "dollars")),
+        ("prom dresses under 30 dollars", (-INF, 30, "dollars")),
+        ("keyboard under $30", (-INF, 30, "dollars")),
+        ("$20-$30", (20, 30, "dollars")),
+        ("$20-30", (20, 30, "dollars")),
+        ("20 to 30 dollars", (20, 30, "dollars")),
+        ("between 20 and 30 usd", (20, 30, "dollars")),
+        ("no more than 50 €", (-INF, 50, "euros")),
+        ("100元以下", (-INF, 100, "yuan")),
+        ("不超过500毫升", (-INF, 500, "volume")),
+        ("售价50元", (50, 50, "yuan")),
+        ("size 8-10", (8, 10, "")),
+        ("age 11+", (11, INF, "")),
+        ("50 or more sheets", (50, INF, "")),
+        ("6-12 month boy clothes", (6, 12, "time")),
+        ("new iphone charger cable 10 ft", (10, 10, "length")),
+        ("6'", (6, 6, "length")),
+        ("6' 2\"", (74, 74, "length")),
+        ("12 inch", (12, 12, "length")),
+        ("1.25-inch", (1.25, 1.25, "length")),
+        ("2” thick cutting board", (2, 2, "length")),
+        ("3/4 inch", (0.75, 0.75, "length")),
+        ("1-1/2” pop up drain", (1.5, 1.5, "length")),
+        ("1 5/8 copper sink drain", (1.625, 1.625, "")),
+        ("1½ cups", (1.5, 1.5, "volume")),
+        ("12 in wide", (12, 12, "length")),
+        ("d batteries 8 pack", (8, 8, "count")),
+        ("pack of 2", (2, 2, "count")),
+        ("2 dozen", (2, 2, "count")),
+        ("1,5 kg", (1.5, 1.5, "weight")),
+        ("1,500 lumens", (1500, 1500, "light")),
+        ("over 5 lbs", (5, INF, "weight")),
+        ("no less than 5 lbs", (5, INF, "weight")),
+        ("不低于5公斤", (5, INF, "weight")),
+        ("cushion cover 20 inch", (20, 20, "length")),
+        ("2 fl. oz", (2, 2, "volume")),
+        ("100 - 240 V", (100, 240, "voltage")),
+        ("-20 - 50", (-20, 50, "")),
+        ("< 21", (-INF, 21, "")),
+        ("8 M US", (8, 8, "")),
+    ],
+)
+def test_one_quantity_is_read(text: str, expected: tuple[float, float, str]) -> None:
+    assert read(text) == [[expected]]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2x8", [(2, 2, ""), (8, 8, "")]),
+        ("christmas pillow shams 18x18", [(18, 18, ""), (18, 18, "")]),
+        ("8 ft x 5 ft rug", [(5, 5, "length"), (8, 8, "length")]),
+        ("8 x 10 inch", [(8, 8, "length"), (10, 10, "length")]),
+        ("1/2 x 3/8 bushing stainless", [(0.375, 0.375, ""), (0.5, 0.5, "")]),
+        ("1330 x 1095 x 1305", [(1095, 1095, ""), (1305, 1305, ""), (1330, 1330, "")]),
+    ],
+)
+def test_sides_are_read_in_the_order_of_their_size(text: str, expected: list[tuple[float, float, str]]) -> None:
+    assert read(text) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("50ml/1.7oz", [(50, 50, "volume"), (1.7, 1.7, "weight")]),
+        ('3.8 cm (1.5")', [(3.8, 3.8, "length"), (1.5, 1.5, "length")]),
+        ("2 pack - 12 inch", [(2, 2, "count"), (12, 12, "length")]),
+        ("3-12x40", [(3, 12, ""), (40, 40, "")]),
+    ],
+)
+def test_several_quantities_are_read(text: str, expected: list[tuple[float, float, str]]) -> None:
+    assert read(text) == [[each] for each in expected]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("uag galaxy s9", "802xl ink", "DDR4-3200", "5w-30", "cap 85-1", "lenovo w541", "x570", "4x women outfits"),
+        *("IP67", "1080p", "1e999 GB", "9" * 400 + " GB", "0x", "nan", "inf", "1/0", "24/7", "12/25/2020", "1_000"),
+        "under armour",
+    ],
+)
+def test_what_is_no_quantity_or_an_absurd_one_is_not_read(text: str) -> None:
+    assert read(text) == []
+
+
+def agree(wanted: str, found: str) -> float | None:
+    return best(read_quantities(wanted, UNITS), read_quantities(found, UNITS))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("10 ft", "120 inches"),
+        ("16 oz", "1 lb"),
+        ("24oz", "24 fl oz"),
+        ("24oz", "709.8 ml"),
+        ("1 TB", "1000gb"),
+        ("under 50 dollars", "$49.99"),
+        ("under 50 dollars", "50"),
+        ("2x8", "8 ft x 2 ft"),
+        ("8 ft", "8 ft x 10 ft"),
+        ("size 8-10", "9"),
+        ("size 8-10", "10-12"),
+        ("1 dozen", "12 count"),
+        ("16 GB", "16"),
+        ("2公斤", "4斤"),
+    ],
+)
+def test_what_is_the_same_or_inside_agrees_wholly(wanted: str, found: str) -> None:
+    assert agree(wanted, found) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "expected"),
+    [
+        ("100 inch", "95 inch", 0.0),
+        ("under 95 dollars", "100 dollars", 0.0),
+        ("16 GB", "8 GB", (0.0025 - 0.25) / (0.0025 + 0.25)),
+        ("2x8", "2x4", (0.0025 - 0.25) / (0.0025 + 0.25)),
+        ("16 GB", "8", 0.5 * (0.0025 - 0.25) / (0.0025 + 0.25)),
+    ],
+)
+def test_beside_it_the_agreement_falls_with_the_relative_gap(wanted: str, found: str, expected: float) -> None:
+    assert agree(wanted, found) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [("16 GB", "16 inch"), ("$20", "20 €"), ("2x8", "2x8x4"), ("2x8", "8"), ("12 fl oz", "12 g"), ("16 GB", "large")],
+)
+def test_other_kinds_of_unit_and_other_numbers_of_sides_cannot_be_compared(wanted: str, found: str) -> None:
+    assert agree(wanted, found) is None
+
+
+FINITE = st.floats(-1e15, 1e15)
+INTERVALS = st.builds(
+    lambda a, b, opens, kinds: Interval(
+        -INF if opens == "low" else min(a, b),
+        INF if opens == "high" else max(a, b),
+        tuple((kind, -INF if opens == "low" else min(a, b), INF if opens == "high" else max(a, b)) for kind in kinds),
+    ),
+    FINITE,
+    FINITE,
+    st.sampled_from(["", "low", "high"]),
+    st.sampled_from([(), ("length",), ("weight", "volume"), ("volume",)]),
+)
+QUANTITIES = st.lists(INTERVALS, min_size=1, max_size=3).map(lambda sides: Quantity(tuple(sides)))
+
+
+@given(QUANTITIES, QUANTITIES)
+def test_an_agreement_is_none_or_between_minus_one_and_one(wanted: Quantity, found: Quantity) -> None:
+    value = agreement(wanted, found)
+    assert value is None or -1 <= value <= 1
+
+
+@given(INTERVALS, INTERVALS)
+def test_two_intervals_agree_with_each_other_alike(one: Interval, other: Interval) -> None:
+    assert agreement(Quantity((one,)), Quantity((other,))) == agreement(Quantity((other,)), Quantity((one,)))
+
+
+@given(QUANTITIES)
+def test_a_quantity_agrees_with_itself(quantity: Quantity) -> None:
+    assert agreement(quantity, quantity) == 1
+
+
+@given(st.floats(1, 1e6), st.floats(1, 1e6), st.floats(1, 1e6))
+def test_what_is_farther_away_never_agrees_more(start: float, gap: float, more: float) -> None:
+    near, far = (agreement(number(start), number(start + each)) for each in (gap, gap + more))
+    assert near is not None
+    assert far is not None
+    assert far <= near + 1e-12
+
+
+PARTS = st.sampled_from(
+    ["1", "0", "9" * 16, "1e9", ".", ",", "/", "-", "x", " ", "GB", "'", '"', "$", "元", "½", "to", "under", "+"]
+)
+
+
+@given(st.lists(PARTS | st.text(max_size=3)).map("".join))
+def test_no_text_raises_and_every_bound_is_a_number(text: str) -> None:
+    for quantity in read_quantities(text, UNITS):
+        assert 0 <= quantity.start < quantity.end <= len(text)
+        assert all(side.low <= side.high for side in quantity.sides)
+        assert all(math.isfinite(side.low) or math.isfinite(side.high) for side in quantity.sides)
+
+
+@pytest.mark.parametrize("part", ["1", "1 ", "1x", "1,", "1/", "1-", "$", "½ ", "1 GB ", "under 1 ", "١", "½"])
+def test_of_a_long_text_the_beginning_is_read(part: str) -> None:
+    found = read_quantities((part * 10_000)[:10_000], UNITS)
+    assert len(found) <= 16
+    assert all(each.end <= 2_000 for each in found)
