@@ -1,0 +1,62 @@
+"""How well what a product has agrees with what a query wants, in [-1, 1].
+
+The first of these rules that applies gives x, how surely the product has what is named:
+
+1. Nothing is known of the value, or nothing is wanted: 0.
+2. The phrase of the value, or of an element of a list, is the wanted one: 1.
+3. A yes or no is found: 1 or -1 for words, 0 for a quantity. A yes or no is wanted: so too, a number above zero being a
+   yes, and 0 for other values.
+4. A quantity is wanted and the value has one that can be compared: as in `quantities`.
+5. The value is a number alone, and no quantity is wanted: 0, since a number says nothing of words.
+6. Colours are wanted and the value names some: the mean over those wanted of the best of those found, as in `colors`.
+7. The value denies the wanted words ("non-slip", "sleeveless") more than it has them: minus the share that it denies.
+8. Otherwise the share of the wanted words that it has and the cosine of the two texts, as in `wording`.
+
+A negated wish turns x: to -x where x > 0 and where the product says that it does not have it (3 and 7). Elsewhere the
+value is merely another one, which is a mild plus: -`MILD` · x.
+
+Knows: which kind of value comes first, the sign. Does not know: attributes, weights, where cosines come from.
+"""
+
+from service.matching import colors, quantities, wording
+from service.matching.parsing import Found, Wanted
+
+MILD = 0.25
+"""The share of a disagreement that a negated wish gains from a value that is merely another one."""
+
+
+def agreement(wanted: Wanted, found: Found, cosine: float) -> float:
+    """In [-1, 1]; `cosine` is that of the wanted text, as it is named, and the value's."""
+    has, is_said = _has(wanted, found, cosine)
+    if not wanted.negated:
+        return has
+    return -has if has > 0 or is_said else -MILD * has
+
+
+def _has(wanted: Wanted, found: Found, cosine: float) -> tuple[float, bool]:
+    """How surely the product has it, and whether it says itself that it does or does not."""
+    if not found.is_known or not (wanted.words or wanted.quantities or wanted.flag is not None):
+        return 0.0, False
+    if wanted.phrase in found.phrases:
+        return 1.0, True
+    if found.flag is not None or (wanted.flag is not None and not wanted.quantities):
+        return _flags(wanted, found), True
+    if wanted.quantities and (value := quantities.best(wanted.quantities, found.quantities)) is not None:
+        return value, False
+    if found.number is not None and not wanted.quantities:
+        return 0.0, False
+    if wanted.colors and found.colors:
+        best = (max(colors.agreement(each, other) for other in found.colors) for each in wanted.colors)
+        return sum(best) / len(wanted.colors), False
+    shared = wording.overlap(wanted.words, found.words)
+    denied = wording.overlap(wanted.words, found.denied) if found.denied else 0.0
+    return (-denied, True) if denied > shared else (wording.agreement(shared, cosine), False)
+
+
+def _flags(wanted: Wanted, found: Found) -> float:
+    if found.flag is None and found.number is None:
+        return 0.0
+    if wanted.flag is None and wanted.quantities:
+        return 0.0
+    has = found.flag if found.flag is not None else (found.number or 0) > 0
+    return 1.0 if has == (wanted.flag is not False) else -1.0

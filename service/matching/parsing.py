@@ -1,0 +1,201 @@
+"""What a query wants and what a product has, parsed once into what can be compared in microseconds.
+
+A wanted value is a text. A found one is a text, a number, a yes or no, or a list of these; a text can be a list as well
+("red, blue | green", or a list in JSON).
+
+Knows: the kinds of values and how to tell them apart. Does not know: how well two values agree, attributes, queries.
+"""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from service.matching.colors import Color, read_colors
+from service.matching.negation import CUES, Span, negated_spans
+from service.matching.quantities import Quantity, number, read_quantities
+from service.matching.units import Units
+from service.matching.wording import MOST_CHARACTERS, listed, words
+
+Scalar = str | float | bool
+Value = Scalar | Sequence[Scalar]
+
+MOST_ELEMENTS = 64
+"""Of a list; the rest is not read."""
+LARGEST_NUMBER = 1e15
+KEPT, KEPT_CHARACTERS = 16_384, 200
+"""So many found texts of at most so many characters are kept parsed."""
+
+YES = listed("yes y true available included with supported ✓ ✔ 是 有 含 支持 包含 带")
+NO = listed("no n false none without unavailable unsupported ✗ ✘ 否 无 不含 没有 不支持 不带 不是") | {
+    "not available",
+    "not included",
+    "not supported",
+}
+UNKNOWN = frozenset(["", "-", "--", "n/a", "na", "nan", "null", "unknown", "?"])
+
+SEPARATOR = re.compile(r"\s*(?:[|;\n、，；&]|,(?![0-9])|(?<![0-9 ])/(?![0-9 ]))\s*")
+LESS = re.compile(r"\b(?!stain|un)([^\W\d_]{3,40})less\b")
+"""Words that deny what they begin with: "sleeveless", "wireless"."""
+BESIDE_NUMBERS = listed(
+    "about approximately around ca costing each eu for in is it number of old only the to uk us wide long tall high"
+    " deep thick"
+)
+"""Beside these a bare number is still a quantity ("about 8"); beside others it may be a name ("iphone 11")."""
+SIZES = listed("age aged ages price size sized sz")
+"""Beside these it is one, whatever else is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A wanted value; `phrase` are its words in order, without "no" and the like where `negated` comes from them."""
+
+    phrase: tuple[str, ...]
+    words: frozenset[str]
+    negated: bool
+    flag: bool | None
+    quantities: tuple[Quantity, ...]
+    colors: frozenset[Color]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A product's value: the words that it affirms and denies, and the phrase of the whole and of each element.
+
+    `number` is set where the value is a number alone, `flag` where it is a yes or no alone. Not `is_known`: nothing.
+    """
+
+    words: frozenset[str] = frozenset()
+    denied: frozenset[str] = frozenset()
+    phrases: frozenset[tuple[str, ...]] = frozenset()
+    flag: bool | None = None
+    number: float | None = None
+    quantities: tuple[Quantity, ...] = ()
+    colors: frozenset[Color] = frozenset()
+    is_known: bool = True
+
+
+NOTHING = Found(is_known=False)
+
+
+class Parser:
+    """Parses values, with the units that it is given. It keeps short found texts by content, and may be shared."""
+
+    def __init__(self, units: Units) -> None:
+        self.units = units
+        self._kept = lru_cache(maxsize=KEPT)(self._text)
+
+    def wanted(self, text: str, *, negated: bool = False) -> Wanted:
+        """What a text wants; `negated` where the query negates it. So can the text itself: "non slip"."""
+        text = text[:MOST_CHARACTERS]
+        spans = negated_spans(text)
+        if spans and CUES.issuperset(words(_outside(text, spans))):
+            text, negated = " ".join(text[start:end] for start, end in spans), True
+        phrase = tuple(words(text))
+        quantities = read_quantities(text, self.units.by_spelling)
+        colors, only_colors = read_colors(phrase)
+        return Wanted(
+            phrase,
+            frozenset(phrase),
+            negated,
+            _flag(text.strip().casefold()) if phrase not in (("1",), ("0",)) else phrase == ("1",),
+            tuple(quantities) if _is_quantity(text, quantities) else (),
+            colors if only_colors else frozenset(),
+        )
+
+    def found(self, value: Value) -> Found:
+        """What a product has. A number that is none, or is beyond `LARGEST_NUMBER`, is as good as nothing."""
+        if isinstance(value, str):
+            return self._kept(value) if len(value) <= KEPT_CHARACTERS else self._text(value)
+        if isinstance(value, bool):
+            return Found(flag=value)
+        if isinstance(value, (int, float)):
+            return _number(value)
+        return self._list(value)
+
+    def _list(self, values: Sequence[object]) -> Found:
+        texts = [text for value in values[:MOST_ELEMENTS] if (text := _written(value)).strip()]
+        return self._whole(" | ".join(texts)) if texts else NOTHING
+
+    def _text(self, text: str) -> Found:
+        text = text.strip()
+        if text.startswith("[") and text.endswith("]"):
+            try:
+                return self._list(json.loads(text))
+            except (ValueError, RecursionError):
+                pass
+        return self._whole(text)
+
+    def _whole(self, text: str) -> Found:
+        text = text[:MOST_CHARACTERS]
+        folded = text.casefold()
+        flag = _flag(folded)
+        if folded in UNKNOWN:
+            return NOTHING
+        if flag is not None:
+            return Found(flag=flag)
+        quantities = tuple(read_quantities(text, self.units.by_spelling))
+        spans = negated_spans(text)
+        affirmed = words(_outside(text, spans)) if spans else words(text)
+        denied = [word for start, end in spans for word in words(text[start:end])]
+        if "less" in folded:
+            denied += words(" ".join(LESS.findall(folded)))
+        elements = [] if spans else SEPARATOR.split(text, MOST_ELEMENTS)
+        alone = (
+            len(quantities) == 1
+            and quantities[0].is_bare
+            and (quantities[0].start, quantities[0].end) == (0, len(text))
+        )
+        return Found(
+            words=frozenset(affirmed),
+            denied=frozenset(denied),
+            phrases=frozenset(tuple(words(each)) for each in (text, *elements)),
+            number=quantities[0].sides[0].low if alone else None,
+            quantities=quantities,
+            colors=read_colors(affirmed)[0],
+        )
+
+
+def _flag(folded: str) -> bool | None:
+    return True if folded in YES else False if folded in NO else None
+
+
+def _outside(text: str, spans: Sequence[Span]) -> str:
+    """The text without the spans."""
+    bounds = [0, *(bound for span in spans for bound in span), len(text)]
+    return " ".join(text[start:end] for start, end in zip(bounds[::2], bounds[1::2], strict=True))
+
+
+def _is_quantity(text: str, quantities: Sequence[Quantity]) -> bool:
+    """Whether a text with these wants a quantity, and not something whose name has a number."""
+    if not quantities:
+        return False
+    beside = set(words(_outside(text, [(each.start, each.end) for each in quantities])))
+    return not all(each.is_bare for each in quantities) or beside <= BESIDE_NUMBERS or bool(beside & SIZES)
+
+
+def _written(value: object) -> str:
+    """An element of a list as text; empty for what is no text, number or yes and no."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)):
+        found = _number(value)
+        return _plain(found.number) if found.number is not None else ""
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: float) -> Found:
+    try:
+        value = float(value)
+    except OverflowError:
+        return NOTHING
+    if not math.isfinite(value) or abs(value) > LARGEST_NUMBER:
+        return NOTHING
+    phrase = tuple(words(_plain(value)))
+    return Found(frozenset(phrase), phrases=frozenset([phrase]), number=value, quantities=(number(value),))
+
+
+def _plain(value: float) -> str:
+    return str(int(value)) if value.is_integer() else str(value)
