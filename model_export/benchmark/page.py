@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from model_export.benchmark.measure import Measure, Suite
+from model_export.benchmark.measure import Measure, Suite, rounded
 from model_export.benchmark.suites import Findings
 from model_export.figures import PALE, STRONG, framed, plain, reliability_diagram
 from model_export.report import STYLE
@@ -32,7 +32,7 @@ def to_json(found: Findings, *, name: str, version: str, fp32: Findings | None) 
     }
     if fp32:
         content["less_fp32"] = {
-            suite: {metric: round(value, 5) for metric, value in differences(measures, fp32.suites[suite]).items()}
+            suite: {metric: rounded(value) for metric, value in differences(measures, fp32.suites[suite]).items()}
             for suite, measures in found.suites.items()
         }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
