@@ -1,6 +1,7 @@
 """Ranking: text scores, folds, and what attributes add where they decide."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,11 +61,45 @@ def test_a_product_that_has_the_stated_value_is_above_one_that_has_not(found: li
 
 
 def test_attributes_gain_where_the_text_tells_nothing(found: list[ranking.Features]) -> None:
-    suite = ranking.ranking(found)
+    suite = ranking.ranking(ranking.by_query(found))
     assert suite["title cosine"].value == pytest.approx((1 + 1 / np.log2(3)) / 2)
     assert suite["text + attributes"].value == 1
     gain = suite["text + attributes: gain on the pretrained cosine"]
     assert [gain.low, gain.high] == pytest.approx([1 - suite["title cosine"].value] * 2)
+
+
+def test_every_way_stands_beside_itself_with_equal_weights(found: list[ranking.Features]) -> None:
+    suite = ranking.ranking(ranking.by_query(found))
+    for way in ranking.WAYS:
+        gain = suite[f"{way}: gain on equal weights"]
+        assert gain.value == pytest.approx(suite[way].value - suite[f"{way}, equal weights"].value)
+
+
+def test_weights_gain_on_equal_ones_where_one_attribute_decides_and_another_misleads(
+    found: list[ranking.Features],
+) -> None:
+    right, wrong = np.array([1.0, 0.0]), np.array([0.0, 1.0])
+    tables = {ranking.MODEL: right, ranking.TITLES: right, "equal": wrong, "equal, titles": wrong}
+    rows = ranking.by_query([replace(each, attributes=tables) for each in found])
+    suite = ranking.ranking(rows)
+    assert all(suite[f"{way}: gain on equal weights"].low > 0 for way in ranking.WAYS)
+
+
+def test_equal_weights_have_the_same_names_and_values_as_the_models(judge: Judge) -> None:
+    """The model of these tests weighs all names alike, so that only names and values could differ."""
+    products = (Product("red rug", {"brand": "nike"}), Product("blue rug", {"brand": "red"}))
+    (each,) = ranking.features([JudgedList("red rug", products, (1.0, 0.0))], judge, judge.vectors, same)
+    for way, equal in ranking.EQUAL.items():
+        assert each.attributes[way].tolist() == pytest.approx(each.attributes[equal].tolist())
+    assert each.attributes[ranking.MODEL].tolist() != pytest.approx(each.attributes[ranking.TITLES].tolist())
+
+
+def test_pooled_queries_keep_the_values_of_their_sets(found: list[ranking.Features]) -> None:
+    small, large = ranking.by_query(found[:5]), ranking.by_query(found)
+    pooled = ranking.ranking(ranking.pooled([small, large]))["text + attributes: gain on equal weights"]
+    gains = [rows["text + attributes"] - rows["text + attributes, equal weights"] for rows in (small, large)]
+    assert pooled.n == 5 + len(found)
+    assert pooled.value == pytest.approx(np.concatenate(gains).mean())
 
 
 def test_values_are_read_out_of_titles_that_lack_them(judge: Judge) -> None:

@@ -30,10 +30,8 @@ from model_export.records import Record
 TOP = 10
 FOLDS = 5
 FOLDINGS = 8
-STRENGTHS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.2)
-"""λ."""
-LARGE_STRENGTHS = (*STRENGTHS, 2.0, 3.0, 5.0, 8.0)
-"""λ for equal weights, which are small where candidates are many."""
+STRENGTHS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0, 3.0, 5.0, 8.0)
+"""λ. The large ones are for equal weights, which are small where candidates are many; all ways choose among all."""
 OVERLAPS = (0.0, 0.1, 0.2, 0.3, 0.5)
 """The share of the words' overlap that is added to the title's cosine."""
 
@@ -56,12 +54,14 @@ class Features:
     attributes: Mapping[str, Scores]
 
 
-MODEL, EQUAL, TITLES = "model", "equal", "titles"
-"""Weights by the model; equal weights; the model's over more names, with values read out of titles as well."""
+MODEL, TITLES = "model", "titles"
+"""Weights by the model; the model's over more names, with values read out of titles as well."""
+
+EQUAL: Mapping[str, str] = {MODEL: "equal", TITLES: "equal, titles"}
+"""Of each of these the same with equal weights: the same names, stated values and values of the products."""
 
 WAYS: Mapping[str, tuple[str, bool]] = {
     "text + attributes": (MODEL, False),
-    "text + attributes, equal weights": (EQUAL, False),
     "text + overlap + attributes": (MODEL, True),
     "text + attributes, also from titles": (TITLES, False),
     "text + overlap + attributes, also from titles": (TITLES, True),
@@ -164,11 +164,11 @@ def _features(
 ) -> Features:
     titles = [item.title for item in each.products]
     narrow, wide = answers
-    equal = [1 / len(narrow.pairs)] * len(narrow.pairs)
     ways: tuple[tuple[str, Answer, list[float], Read], ...] = (
         (MODEL, narrow, judge.weights(narrow), {}),
-        (EQUAL, narrow, equal, {}),
+        (EQUAL[MODEL], narrow, _equal(narrow), {}),
         (TITLES, wide, judge.weights(wide), read),
+        (EQUAL[TITLES], wide, _equal(wide), read),
     )
     return Features(
         query=each.query,
@@ -179,6 +179,10 @@ def _features(
         overlap=np.array([overlap(each.query, title) for title in titles]),
         attributes={way: _attributes(each, answer, weights, known, own) for way, answer, weights, known in ways},
     )
+
+
+def _equal(answer: Answer) -> list[float]:
+    return [1 / len(answer.pairs)] * len(answer.pairs)
 
 
 def _attributes(each: JudgedList, answer: Answer, weights: Sequence[float], read: Read, own: Vectors) -> Scores:
@@ -198,11 +202,15 @@ def _attributes(each: JudgedList, answer: Answer, weights: Sequence[float], read
     return total
 
 
-def ranking(found: Sequence[Features]) -> Suite:
-    """nDCG@10 of every way, and what the ways gain on the pretrained cosine and on equal weights, query by query."""
+ByQuery = Mapping[str, NDArray[np.float64]]
+"""By way of ranking its nDCG@10 of each query, (queries,)."""
+
+
+def by_query(found: Sequence[Features]) -> ByQuery:
+    """Every way, and every way of `WAYS` with equal weights besides, its λ and overlap chosen in the same way."""
     foldings = [np.array([fold(each.query, folding) for each in found]) for folding in range(FOLDINGS)]
 
-    def by_query(settings: Iterable[Sequence[Scores]]) -> NDArray[np.float64]:
+    def validated(settings: Iterable[Sequence[Scores]]) -> NDArray[np.float64]:
         """(queries, settings) to the cross-validated value of each query; a setting is one score list a query."""
         values = [
             [metrics.ndcg(scores, each.gains, top=TOP) for scores, each in zip(setting, found, strict=True)]
@@ -211,19 +219,32 @@ def ranking(found: Sequence[Features]) -> Suite:
         return np.asarray(np.mean([cross_validated(np.array(values).T, folds) for folds in foldings], axis=0))
 
     rows = {
-        "title cosine": by_query([[each.cosine for each in found]]),
-        "title cosine, pretrained": by_query([[each.pretrained for each in found]]),
-        "BM25 on the title": by_query([[each.bm25 for each in found]]),
-        "text + overlap": by_query([[e.cosine + share * e.overlap for e in found] for share in OVERLAPS]),
+        "title cosine": validated([[each.cosine for each in found]]),
+        "title cosine, pretrained": validated([[each.pretrained for each in found]]),
+        "BM25 on the title": validated([[each.bm25 for each in found]]),
+        "text + overlap": validated([[e.cosine + share * e.overlap for e in found] for share in OVERLAPS]),
     }
     for name, (way, with_overlap) in WAYS.items():
-        rows[name] = by_query(
-            [e.cosine + share * e.overlap + strength * e.attributes[way] for e in found]
-            for share, strength in product(
-                OVERLAPS if with_overlap else (0.0,), LARGE_STRENGTHS if way == EQUAL else STRENGTHS
+        for title, weights in ((name, way), (_with_equal(name), EQUAL[way])):
+            rows[title] = validated(
+                [e.cosine + share * e.overlap + strength * e.attributes[weights] for e in found]
+                for share, strength in product(OVERLAPS if with_overlap else (0.0,), STRENGTHS)
             )
-        )
-    base, equal = rows["title cosine, pretrained"], rows["text + attributes, equal weights"]
+    return rows
+
+
+def _with_equal(way: str) -> str:
+    return f"{way}, equal weights"
+
+
+def ranking(rows: ByQuery) -> Suite:
+    """nDCG@10 of every way, and what those of `WAYS` gain on the pretrained cosine and on their equal weights."""
+    base = rows["title cosine, pretrained"]
     gains = {f"{name}: gain on the pretrained cosine": rows[name] - base for name in WAYS}
-    gains["text + attributes: gain on equal weights"] = rows["text + attributes"] - equal
-    return {name: measure.mean(values) for name, values in (rows | gains).items()}
+    gains |= {f"{name}: gain on equal weights": rows[name] - rows[_with_equal(name)] for name in WAYS}
+    return {name: measure.mean(values) for name, values in (dict(rows) | gains).items()}
+
+
+def pooled(sets: Sequence[ByQuery]) -> ByQuery:
+    """The queries of several sets as one, each with the settings that were chosen within its own set."""
+    return {name: np.concatenate([rows[name] for rows in sets]) for name in sets[0]}

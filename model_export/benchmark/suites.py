@@ -71,6 +71,12 @@ def run(setting: Setting) -> Findings:
     for name, source in by_reader["taxonomy"].items():
         if source.language == "en":
             _applicability(setting, name, source, found)
+    _ranking(setting, found)
+    return found
+
+
+def _ranking(setting: Setting, found: Findings) -> None:
+    sets = []
     for title, folder in LISTS.items():
         path = setting.config.data / folder
         if path.is_dir():
@@ -79,10 +85,12 @@ def run(setting: Setting) -> Findings:
             ranked = ranking.features(
                 products.lists(setting.config, folder), setting.judge, vectors, setting.pretrained
             )
-            found.suites[f"ranking products, {title}"] = ranking.ranking(ranked)
+            sets.append(ranking.by_query(ranked))
+            found.suites[f"ranking products, {title}"] = ranking.ranking(sets[-1])
         else:
             found.left_out.append(f"ranking products, {title}: there is no {path}")
-    return found
+    if len(sets) > 1:
+        found.suites[f"ranking products, {' and '.join(LISTS)}"] = ranking.ranking(ranking.pooled(sets))
 
 
 def _by_reader(config: Config, found: Findings) -> dict[str, dict[str, Source]]:
