@@ -67,6 +67,15 @@ def measured(scores: Sequence[NDArray[np.float64]], dev_records: Sequence[Record
     return {name: round(metrics.mean(values), 5) for name, values in found.items()}
 
 
+def together(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The sum of two scores of the same candidates, each standardised over them: (candidates,)."""
+    return _standard(one) + _standard(other)
+
+
+def _standard(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray((values - values.mean()) / (values.std() or 1.0))
+
+
 def telling(dev_records: Sequence[Record]) -> frozenset[str]:
     """The ranking metrics that can differ on these records: the best order of some record beats its worst."""
     pairs = [(record.gains, np.negative(record.gains)) for record in dev_records]

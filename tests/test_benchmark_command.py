@@ -22,6 +22,7 @@ SOURCES = {
     "queries": {"reader": "queryner", "train": "queries.jsonl", "dev": "queries.jsonl"},
     "titles": {"reader": "titles", "train": "titles.jsonl", "keep_aside": 0.5},
     "kinds": {"reader": "taxonomy", "train": "kinds", "keep_aside": 0.5},
+    "shop": {"reader": "catalogue", "train": "chorus", "keep_aside": 0.5},
     "missing": {"reader": "titles", "train": "missing.jsonl"},
 }
 
@@ -48,8 +49,8 @@ def write_data(folder: Path) -> None:
     write_lines(folder / "kinds" / "categories.jsonl.gz", kinds)
     (folder / "chorus").mkdir()
     products = [
-        {"id": str(n), "title": " ".join(pair), "attr_t_color": pair[0], "supplier": pair[1]}
-        for n, pair in enumerate(pairs)
+        {"id": str(n), "title": " ".join(pair), "attr_t_color": pair[0], "supplier": "acme"}
+        for n, pair in enumerate(pairs * 6)
     ]
     with zipfile.ZipFile(folder / "chorus" / "products-1.json.zip", "w") as archive:
         archive.writestr("products.json", json.dumps(products))
@@ -114,6 +115,7 @@ def test_every_suite_that_has_data_is_measured(found: dict[str, Any]) -> None:
         "values, titles",
         "applicability, kinds, en",
         "calibration, kinds",
+        "fill and spread, shop",
         "ranking products, Chorus",
     ]
 
@@ -140,6 +142,8 @@ def test_baselines_stand_beside_what_they_are_for(found: dict[str, Any]) -> None
     assert set(suites["mention, queries"]["nDCG"]["baselines"]) == mention
     kinds = {"type frequency", "pretrained cosine", "frequency and cosine"}
     assert set(suites["applicability, kinds, en"]["nDCG"]["baselines"]) == kinds
+    assert set(suites["fill and spread, shop"]["nDCG"]["baselines"]) == kinds | {"equal weights", "mean gain"}
+
 
 
 def test_the_json_names_bundle_and_data(found: dict[str, Any], made: tuple[Path, Config]) -> None:

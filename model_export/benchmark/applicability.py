@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from model_export.baselines import together
 from model_export.config import Config, Source
 from model_export.examples import with_others
 from model_export.records import Record
@@ -49,10 +50,6 @@ def frequency_and_cosine(
 ) -> list[NDArray[np.float64]]:
     """The baseline that adds a name's log frequency and its cosine to the query, each standardised by record."""
     return [
-        _standard(np.log1p([counts[name] for name in record.attributes])) + _standard(cosine)
+        together(np.log1p([counts[name] for name in record.attributes]), cosine)
         for record, cosine in zip(asked, cosines, strict=True)
     ]
-
-
-def _standard(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray((values - values.mean()) / (values.std() or 1.0))

@@ -17,7 +17,7 @@ from model_export.metrics import Statistic
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A value, its 95 % bootstrap interval over `n` queries (or titles), and the same of each baseline."""
+    """A value, its 95 % bootstrap interval over `n` queries (or titles, or kinds), and the same of each baseline."""
 
     value: float
     low: float

@@ -4,7 +4,7 @@ Knows: the order of things. Does not know: how anything is computed, where resul
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from model_export import baselines as compared
 from model_export import pretrained, sources
-from model_export.benchmark import applicability, mentions, products, ranking, values
+from model_export.benchmark import applicability, kinds, mentions, products, ranking, values
 from model_export.benchmark.applicability import CHINESE, LANGUAGES, frequency_and_cosine, in_language
 from model_export.benchmark.calibration import calibration
 from model_export.benchmark.judge import Judge, Remembered, Vectors
@@ -71,6 +71,9 @@ def run(setting: Setting) -> Findings:
     for name, source in by_reader["taxonomy"].items():
         if source.language == "en":
             _applicability(setting, name, source, found)
+    trained = kinds.trained_on(setting.config) if by_reader["catalogue"] else set()
+    for name, source in by_reader["catalogue"].items():
+        _kinds(setting, name, source, trained, found)
     _ranking(setting, found)
     return found
 
@@ -95,7 +98,7 @@ def _ranking(setting: Setting, found: Findings) -> None:
 
 def _by_reader(config: Config, found: Findings) -> dict[str, dict[str, Source]]:
     """The sources whose files are there, by reader and name; notes the others, and the hashes of these."""
-    groups: dict[str, dict[str, Source]] = {"queryner": {}, "titles": {}, "taxonomy": {}}
+    groups: dict[str, dict[str, Source]] = {"queryner": {}, "titles": {}, "taxonomy": {}, "catalogue": {}}
     for name, source in config.sources.items():
         if source.reader in groups:
             missing = [path for path in (source.train, source.dev) if path and not (config.data / path).exists()]
@@ -167,6 +170,22 @@ def _applicability(setting: Setting, name: str, source: Source, found: Findings)
         found.suites[f"applicability, {name}, {language}"] = mentions.ranking(predictions, baselines)
         if language == "en":
             _calibrate(setting, name, predictions, found)
+
+
+def _kinds(setting: Setting, name: str, source: Source, trained: Set[kinds.Name], found: Findings) -> None:
+    config = setting.config
+    known = list(sources.half_of(config, source, "train"))
+    asked, seen = kinds.unseen(config, source, trained)
+    if seen:
+        found.left_out.append(f"fill and spread, {name}: {', '.join(seen)}: another source trains on the kind")
+    for title, questions in ((name, asked), (f"{name}, asked by titles", kinds.by_titles(config, source, asked))):
+        if questions:
+            predictions = setting.judge.predictions([each.record for each in questions], title)
+            cosines = compared.cosines(config, [each.record for each in questions], setting._embed)
+            beside = kinds.baselines(questions, known, cosines)
+            found.suites[f"fill and spread, {title}"] = kinds.ranking(
+                questions, [p.logits for p in predictions], beside
+            )
 
 
 def _applicability_baselines(setting: Setting, counts: Counter[str], asked: Sequence[Record]) -> Baselines:
