@@ -145,6 +145,14 @@ def test_baselines_stand_beside_what_they_are_for(found: dict[str, Any]) -> None
     assert set(suites["fill and spread, shop"]["nDCG"]["baselines"]) == kinds | {"equal weights", "mean gain"}
 
 
+def test_every_split_is_told(found: dict[str, Any], out: Path) -> None:
+    told = found["splits"]["of"]
+    assert told.keys() == SOURCES.keys() | {"ranking products, Chorus"}
+    assert (told["shop"]["hash_of"], told["shop"]["share"]) == ("the kind", 0.5)
+    page = (out / command.PAGE).read_text(encoding="utf-8")
+    assert "<h2>Splits</h2>" in page
+    assert "<td>the kind</td><td>0.5</td>" in page
+
 
 def test_the_json_names_bundle_and_data(found: dict[str, Any], made: tuple[Path, Config]) -> None:
     manifest = json.loads((made[0] / MANIFEST).read_text())

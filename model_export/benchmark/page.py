@@ -4,7 +4,7 @@ Knows: the forms. Does not know: how anything was measured.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -12,11 +12,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from model_export.benchmark.measure import Measure, Suite, rounded
+from model_export.benchmark.splits import RULE, Split
 from model_export.benchmark.suites import Findings
 from model_export.figures import PALE, STRONG, framed, plain, reliability_diagram
 from model_export.report import STYLE
 
 HEADS = ("", "value", "95 %", "queries", "beside it")
+SPLIT_HEADS = ("source", "train", "dev", "hash of", "share of dev")
 
 
 def to_json(found: Findings, *, name: str, version: str, fp32: Findings | None) -> str:
@@ -24,6 +26,7 @@ def to_json(found: Findings, *, name: str, version: str, fp32: Findings | None) 
     content: dict[str, Any] = {
         "bundle": {"name": name, "version": version},
         "data": dict(sorted(found.data.items())),
+        "splits": {"rule": RULE, "of": {split.source: split.to_json() for split in found.splits}},
         "left_out": found.left_out,
         "suites": {
             suite: {metric: measure.to_json() for metric, measure in measures.items()}
@@ -85,16 +88,27 @@ def page(found: Findings, *, name: str, version: str, temperature: float, fp32: 
     parts = [_section(suite, rows, found.suites[suite]) for suite, rows in _rows(found, fp32).items()]
     left_out = "".join(f"<li>{escape(line)}</li>" for line in found.left_out)
     rest = f"<h2>Left out</h2><ul>{left_out}</ul>" if left_out else ""
-    body = "\n".join([f"<h1>{title}</h1>", note, *parts, _reliability(found, temperature), rest])
+    ends = [_reliability(found, temperature), _splits(found.splits), rest]
+    body = "\n".join([f"<h1>{title}</h1>", note, *parts, *ends])
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>{body}\n</body></html>\n'
 
 
 def _section(suite: str, rows: list[tuple[str, ...]], measures: Suite) -> str:
-    head = "".join(f"<th>{text}</th>" for text in HEADS)
-    lines = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     caption = "Bars are 95 % intervals, grey points the baselines; what is 1 at best is further right when better."
     drawn = framed(intervals(measures), caption)
-    return f"<h2>{escape(suite)}</h2>\n<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>\n{drawn}"
+    return f"<h2>{escape(suite)}</h2>\n{_table(HEADS, rows)}\n{drawn}"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
+    lines = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
+
+
+def _splits(splits: Sequence[Split]) -> str:
+    rows = [(s.source, s.train, s.dev, s.key, f"{s.share:g}" if s.key else "") for s in splits]
+    note = f"<p class='note'>{escape(RULE)} Without a key, dev is a file of its own or the whole set.</p>"
+    return f"<h2>Splits</h2>\n{note}\n{_table(SPLIT_HEADS, rows)}"
 
 
 def intervals(measures: Suite) -> Figure:

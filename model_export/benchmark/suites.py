@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from model_export import baselines as compared
 from model_export import pretrained, sources
-from model_export.benchmark import applicability, kinds, mentions, products, ranking, values
+from model_export.benchmark import applicability, kinds, mentions, products, ranking, splits, values
 from model_export.benchmark.applicability import CHINESE, LANGUAGES, frequency_and_cosine, in_language
 from model_export.benchmark.calibration import calibration
 from model_export.benchmark.judge import Judge, Remembered, Vectors
 from model_export.benchmark.measure import Suite
 from model_export.benchmark.mentions import Baselines
+from model_export.benchmark.splits import Split
 from model_export.config import Config, Source
 from model_export.evaluation import Prediction
 from model_export.prior import Prior
@@ -47,11 +48,12 @@ class Setting:
 
 @dataclass(slots=True)
 class Findings:
-    """Measures by suite, the predictions that the reliability plots show, and the hash of every file read."""
+    """Measures by suite, the predictions that the reliability plots show, the hash of every file read, the splits."""
 
     suites: dict[str, Suite] = field(default_factory=dict)
     reliability: dict[str, list[Prediction]] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
+    splits: list[Split] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
 
@@ -62,7 +64,7 @@ def pretrained_vectors(config: Config) -> Vectors:
 
 def run(setting: Setting) -> Findings:
     """Measure everything that the data folder has data for."""
-    found = Findings()
+    found = Findings(splits=splits.of_sources(setting.config))
     by_reader = _by_reader(setting.config, found)
     for name, source in by_reader["queryner"].items():
         _mention(setting, name, source, found)
@@ -90,6 +92,7 @@ def _ranking(setting: Setting, found: Findings) -> None:
             )
             sets.append(ranking.by_query(ranked))
             found.suites[f"ranking products, {title}"] = ranking.ranking(sets[-1])
+            found.splits.append(splits.of_lists(setting.config, title, folder))
         else:
             found.left_out.append(f"ranking products, {title}: there is no {path}")
     if len(sets) > 1:

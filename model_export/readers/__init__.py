@@ -32,3 +32,16 @@ READERS: dict[str, Callable[[Path, Source, int], Iterator[Keyed]]] = {
     "ubi": ubi,
     "jsonl": jsonl,
 }
+
+KEYS: dict[str, str] = {
+    "queryner": "the query",
+    "titles": "the title",
+    "taxonomy": "the kind's English name",
+    "taxonomy_values": "the kind's English name",
+    "catalogue": "the kind",
+    "catalogue_queries": "the product's kind, or its id without one",
+    "judgments": "the query",
+    "ubi": "the query",
+    "jsonl": "the query",
+}
+"""What the key of a reader's records is, for people who want the same split."""
