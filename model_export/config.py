@@ -156,6 +156,15 @@ class Thresholds(_Section):
     fp16_logits: float = 5e-2
 
 
+class Ranking(_Section):
+    """The constants of a product's score, see `service.relevance`; `evaluate` says which rank judged products best."""
+
+    overlap: float = Field(default=0.1, ge=0)
+    exclusion: float = Field(default=0.2, ge=0)
+    strength: float = Field(default=0.2, ge=0)
+    join: float = Field(default=0.8, ge=-1, le=1)
+
+
 class Config(_Section):
     """A whole run."""
 
@@ -181,6 +190,7 @@ class Config(_Section):
     training: Training = Training()
     quantising: Quantising = Quantising()
     thresholds: Thresholds = Thresholds()
+    ranking: Ranking = Ranking()
 
     @model_validator(mode="after")
     def _one_split(self) -> Self:

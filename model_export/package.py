@@ -39,6 +39,7 @@ def manifest(
         },
         "temperature": metrics["temperature"],
         "value_threshold": config.value_threshold,
+        "ranking": config.ranking.model_dump(),
         "limits": {
             "max_query_tokens": config.max_query_tokens,
             "max_attribute_tokens": config.max_attribute_tokens,

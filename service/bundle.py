@@ -14,14 +14,23 @@ import json
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from service.errors import BundleError
 
-FORMAT = 3
+FORMAT = 4
 MANIFEST = "manifest.json"
 ROLES = ("tokenizer", "cpu", "gpu", "prior")
 REQUIRED_ROLES = ("tokenizer", "cpu", "prior")
+
+
+class Formula(NamedTuple):
+    """The constants of a product's score, see `relevance`; `join` is how near two names must be to mean the same."""
+
+    overlap: float
+    exclusion: float
+    strength: float
+    join: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,7 @@ class Bundle:
     version: str
     temperature: float
     value_threshold: float
+    formula: Formula
     max_query_tokens: int
     max_attribute_tokens: int
     paths: dict[str, Path]
@@ -71,6 +81,7 @@ def open_bundle(folder: Path) -> Bundle:
             version=manifest["version"],
             temperature=float(manifest["temperature"]),
             value_threshold=float(manifest["value_threshold"]),
+            formula=Formula(**{name: float(manifest["ranking"][name]) for name in Formula._fields}),
             max_query_tokens=int(manifest["limits"]["max_query_tokens"]),
             max_attribute_tokens=int(manifest["limits"]["max_attribute_tokens"]),
             paths=paths,

@@ -74,6 +74,7 @@ def write_bundle(folder: Path) -> None:
         },
         "temperature": 1.5,
         "value_threshold": 0.5,
+        "ranking": {"overlap": 0.1, "exclusion": 0.2, "strength": 0.3, "join": 0.8},
         "limits": {"max_query_tokens": 64, "max_attribute_tokens": 16},
         "base": {},
         "training_data": [],

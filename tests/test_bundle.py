@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.bundle import Bundle, open_bundle, version_of
+from service.bundle import FORMAT, Bundle, Formula, open_bundle, version_of
 from service.errors import BundleError
 
 
@@ -25,11 +25,12 @@ def folder(tmp_path: Path) -> Path:
     write(
         tmp_path,
         {
-            "format": 3,
+            "format": FORMAT,
             "name": "t",
             "files": entries,
             "temperature": 1,
             "value_threshold": 0.5,
+            "ranking": {"overlap": 0.1, "exclusion": 0.2, "strength": 0.3, "join": 0.8},
             "limits": limits,
             "base": {},
             "training_data": [],
@@ -133,4 +134,14 @@ def test_a_file_that_cannot_be_read_is_named(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
     (folder / "tokenizer.json").symlink_to("/proc/self/mem")
     with pytest.raises(BundleError, match=r"tokenizer\.json"):
+        open_bundle(folder)
+
+
+def test_the_constants_of_a_products_score_are_read(folder: Path) -> None:
+    assert open_bundle(folder).formula == Formula(overlap=0.1, exclusion=0.2, strength=0.3, join=0.8)
+
+
+def test_a_bundle_without_one_of_them_is_refused_by_its_name(folder: Path) -> None:
+    write(folder, manifest_of(folder) | {"ranking": {"overlap": 0.1}})
+    with pytest.raises(BundleError, match="no entry 'exclusion'"):
         open_bundle(folder)
