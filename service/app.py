@@ -34,8 +34,11 @@ from service.deployment import Deployments, Parts
 from service.embedding import Embedder
 from service.errors import StartError, SwapRefused
 from service.inflight import InFlight
+from service.matching.parsing import Parser
+from service.matching.units import Units
 from service.model import open_model
 from service.prior import open_prior
+from service.ranking import Ranker
 from service.settings import Settings
 from service.telemetry import Telemetry
 from service.text import Tokenizer
@@ -150,15 +153,17 @@ async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack,
             )
         )
 
+    parser = Parser(Units.read())
+
     def build(folder: Path) -> Parts:
-        return _build(folder, settings, telemetry, redis)
+        return _build(folder, settings, telemetry, redis, parser)
 
     folder = (shared and workers.chosen(shared)) or settings.bundle or default_folder()
     announce = partial(workers.tell, shared) if shared else None
     return await stack.enter_async_context(Deployments(build, folder, telemetry, announce=announce))
 
 
-def _build(folder: Path, settings: Settings, telemetry: Telemetry, redis: RedisCache | None) -> Parts:
+def _build(folder: Path, settings: Settings, telemetry: Telemetry, redis: RedisCache | None, parser: Parser) -> Parts:
     """A bundle with its model, tokenizer, caches and batcher. Raises StartError."""
     bundle = open_bundle(folder)
     model = open_model(bundle, device=settings.device, threads=1, gpu_memory_mb=settings.gpu_memory_mb)
@@ -208,7 +213,8 @@ def _build(folder: Path, settings: Settings, telemetry: Telemetry, redis: RedisC
         width=model.width,
         part_tokens=threads * batch_tokens // 2,  # half a batch for each thread: others wait for less than a whole one
     )
-    return Parts(bundle, model, batcher, weigher, embedder)
+    ranker = Ranker(weigher, embedder, parser, bundle.formula, tokenizer.plain)
+    return Parts(bundle, model, batcher, weigher, embedder, ranker)
 
 
 def _on_signal(number: signal.Signals, deployments: Deployments) -> None:

@@ -18,6 +18,7 @@ from service.embedding import Embedder
 from service.errors import StartError, SwapRefused
 from service.extracting import Extractor
 from service.model import Model
+from service.ranking import Ranker
 from service.readiness import Readiness
 from service.telemetry import Telemetry
 from service.weighting import Weigher
@@ -37,6 +38,7 @@ class Parts:
     batcher: Batcher
     weigher: Weigher
     embedder: Embedder
+    ranker: Ranker
 
 
 class Deployment:
@@ -44,7 +46,7 @@ class Deployment:
 
     def __init__(self, parts: Parts) -> None:
         self.bundle, self.model, self.weigher = parts.bundle, parts.model, parts.weigher
-        self.embedder = parts.embedder
+        self.embedder, self.ranker = parts.embedder, parts.ranker
         self.extractor = Extractor(parts.weigher, parts.embedder)
         self._readiness = Readiness(parts.batcher)
         self._batcher = parts.batcher

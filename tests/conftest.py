@@ -43,6 +43,13 @@ def client() -> Iterator[TestClient]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def patient() -> Iterator[TestClient]:
+    """The service where a request may take its time, for texts as long as they may be."""
+    with TestClient(create_app(Settings(device="cpu", request_timeout_ms=120_000))) as client:
+        yield client
+
+
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     """A real Redis of this test's own."""

@@ -12,13 +12,16 @@ from starlette.testclient import TestClient
 
 from service.app import create_app
 from service.batching import Batcher
-from service.bundle import Bundle, default_folder
+from service.bundle import Bundle, Formula, default_folder
 from service.deployment import Deployment, Deployments, Parts
 from service.embedding import Embedder
 from service.errors import BundleError, Overloaded, SwapRefused
 from service.inflight import InFlight
+from service.matching.parsing import Parser
+from service.matching.units import Units
 from service.model import Model, probe_row
 from service.prior import Prior
+from service.ranking import Ranker
 from service.scoring import RowScores
 from service.settings import Settings
 from service.telemetry import Telemetry
@@ -53,7 +56,7 @@ class Builder:
         assert self.gate.wait(10)
         if folder.name == "bad":
             raise BundleError("the bundle has no\n  manifest")
-        bundle = Bundle("fake", folder.name, 1.0, 0.5, 64, 16, {}, {})
+        bundle = Bundle("fake", folder.name, 1.0, 0.5, Formula(0, 0, 0, 1), 64, 16, {}, {})
         model = self.models[folder.name] = Numbered(int(folder.name))
         batcher = self.batchers[folder.name] = Batcher(
             model, self._telemetry, threads=2, batch_tokens=64, queue_rows=1000
@@ -63,7 +66,8 @@ class Builder:
             temperature=1.0, value_threshold=0.5,
         )  # fmt: skip
         embedder = Embedder(self._tokenizer, batcher, FakeVectors(), self._telemetry, width=4, part_tokens=64)
-        return Parts(bundle, self._model, batcher, weigher, embedder)
+        ranker = Ranker(weigher, embedder, Parser(Units({})), bundle.formula, self._tokenizer.plain)
+        return Parts(bundle, self._model, batcher, weigher, embedder, ranker)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Values over HTTP, as a caller sees them: answers, limits, and every kind of bad input with its one error body."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,13 +11,6 @@ from service.settings import Settings
 
 PATH, BATCH = "/v1/extract", "/v1/extract/batch"
 GOOD: dict[str, Any] = {"text": "red wool runner rug 2x8", "attributes": ["washing care", "color", "size"]}
-
-
-@pytest.fixture(scope="module")
-def patient() -> Iterator[TestClient]:
-    """The service where a request may take its time, for texts as long as they may be."""
-    with TestClient(create_app(Settings(device="cpu", request_timeout_ms=120_000))) as client:
-        yield client
 
 
 def post(client: TestClient, body: object, path: str = PATH) -> Any:

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from service.api import extraction
+from service.api import extraction, ranking, reranking
 from service.api.batches import each_for_itself
 from service.api.direct import TIMEOUT_PARAMETER, DirectRoute, WhileConnected, counted
 from service.api.errors import documented
@@ -134,6 +134,9 @@ def add_routes(app: FastAPI, settings: Settings) -> None:
     }
     app.router.add_api_route("/v1/weights", weights, tags=["weights"], **asking)
     app.router.add_api_route("/v1/weights/batch", weights_batch, tags=["weights"], **asking)
+    app.router.add_api_route("/v1/rank", ranking.rank, tags=["products"], **asking)
+    app.router.add_api_route("/rerank", reranking.rerank, tags=["products"], **asking)
+    app.router.add_api_route("/v2/rerank", reranking.cohere, tags=["products"], **asking)
     app.router.add_api_route("/v1/extract", extraction.extract, tags=["values"], **asking)
     app.router.add_api_route("/v1/extract/batch", extraction.extract_batch, tags=["values"], **asking)
     app.router.add_api_route("/v1/model", model, responses=documented(401, 429), tags=["service"])

@@ -33,8 +33,21 @@ def agreement(wanted: Wanted, found: Found, cosine: float) -> float:
     return -has if has > 0 or is_said else -MILD * has
 
 
+def needs_cosine(wanted: Wanted, found: Found) -> bool:
+    """Whether the agreement hangs on the cosine: whether the eighth rule is the first that applies."""
+    return _told(wanted, found) is None
+
+
 def _has(wanted: Wanted, found: Found, cosine: float) -> tuple[float, bool]:
     """How surely the product has it, and whether it says itself that it does or does not."""
+    told = _told(wanted, found)
+    if told is not None:
+        return told
+    return wording.agreement(wording.overlap(wanted.words, found.words), cosine), False
+
+
+def _told(wanted: Wanted, found: Found) -> tuple[float, bool] | None:
+    """The same by all rules but the last; None where only that applies."""
     if not found.is_known or not (wanted.words or wanted.quantities or wanted.flag is not None):
         return 0.0, False
     if wanted.phrase in found.phrases:
@@ -50,7 +63,7 @@ def _has(wanted: Wanted, found: Found, cosine: float) -> tuple[float, bool]:
         return sum(best) / len(wanted.colors), False
     shared = wording.overlap(wanted.words, found.words)
     denied = wording.overlap(wanted.words, found.denied) if found.denied else 0.0
-    return (-denied, True) if denied > shared else (wording.agreement(shared, cosine), False)
+    return (-denied, True) if denied > shared else None
 
 
 def _flags(wanted: Wanted, found: Found) -> float:

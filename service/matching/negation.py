@@ -29,6 +29,13 @@ Span = tuple[int, int]
 
 MOST_WORDS = 5
 
+ASIDE = re.compile(
+    r"(?:\b(?:without|w/o|with no|no|not|free (?:of|from))(?:\s+(?:an?|any|the))*"
+    r"|不含|不带|不帶|不要|没有|沒有|无|無)\s*$",
+    re.IGNORECASE,
+)
+"""Cues that set what they negate aside from the rest; "non-slip" and "sugar free" name a kind of their own."""
+
 GOVERNING = frozenset({"free", "no", "non", "not", "w/o", "without"})
 CUES = frozenset(
     {"free", "from", "no", "non", "not", "o", "of", "w", "without", *"不无無免非没未有含带帶要需用添加支持"}
@@ -108,6 +115,22 @@ def negated_spans(text: str) -> list[Span]:
         return []
     fixed = [match.span() for match in FIXED.finditer(text)]
     return _merged(sorted([*_latin(text, fixed), *_chinese(text, fixed)]))
+
+
+def affirmed(text: str, spans: Sequence[Span]) -> str:
+    """The text without what it says that it is to be without, "" where nothing is left: "mat without cups" is "mat"."""
+    kept, end = "", 0
+    for start, last in spans:
+        before = text[end:start]
+        if cue := ASIDE.search(before):
+            kept, end = f"{kept}{before[: cue.start()]} ", last
+    return " ".join((kept + text[end:]).removeprefix("的").split())
+
+
+def outside(text: str, spans: Sequence[Span]) -> str:
+    """The text without the spans."""
+    bounds = [0, *(bound for span in spans for bound in span), len(text)]
+    return " ".join(text[start:end] for start, end in zip(bounds[::2], bounds[1::2], strict=True))
 
 
 def is_negated(spans: Sequence[Span], start: int, end: int) -> bool:

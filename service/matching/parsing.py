@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from service.matching.colors import Color, read_colors
-from service.matching.negation import CUES, Span, negated_spans
+from service.matching.negation import CUES, negated_spans, outside
 from service.matching.quantities import Quantity, number, read_quantities
 from service.matching.units import Units
 from service.matching.wording import MOST_CHARACTERS, listed, words
@@ -91,7 +91,7 @@ class Parser:
         """What a text wants; `negated` where the query negates it. So can the text itself: "non slip"."""
         text = text[:MOST_CHARACTERS]
         spans = negated_spans(text)
-        if spans and CUES.issuperset(words(_outside(text, spans))):
+        if spans and CUES.issuperset(words(outside(text, spans))):
             text, negated = " ".join(text[start:end] for start, end in spans), True
         phrase = tuple(words(text))
         quantities = read_quantities(text, self.units.by_spelling)
@@ -138,7 +138,7 @@ class Parser:
             return Found(flag=flag)
         quantities = tuple(read_quantities(text, self.units.by_spelling))
         spans = negated_spans(text)
-        affirmed = words(_outside(text, spans)) if spans else words(text)
+        affirmed = words(outside(text, spans)) if spans else words(text)
         denied = [word for start, end in spans for word in words(text[start:end])]
         if "less" in folded:
             denied += words(" ".join(LESS.findall(folded)))
@@ -162,17 +162,11 @@ def _flag(folded: str) -> bool | None:
     return True if folded in YES else False if folded in NO else None
 
 
-def _outside(text: str, spans: Sequence[Span]) -> str:
-    """The text without the spans."""
-    bounds = [0, *(bound for span in spans for bound in span), len(text)]
-    return " ".join(text[start:end] for start, end in zip(bounds[::2], bounds[1::2], strict=True))
-
-
 def _is_quantity(text: str, quantities: Sequence[Quantity]) -> bool:
     """Whether a text with these wants a quantity, and not something whose name has a number."""
     if not quantities:
         return False
-    beside = set(words(_outside(text, [(each.start, each.end) for each in quantities])))
+    beside = set(words(outside(text, [(each.start, each.end) for each in quantities])))
     return not all(each.is_bare for each in quantities) or beside <= BESIDE_NUMBERS or bool(beside & SIZES)
 
 

@@ -1,0 +1,219 @@
+"""Products in order, over HTTP: shapes with their limits, the route.
+
+Knows: pydantic, the shape of requests and answers. Does not know: how products are scored.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, NotRequired, Self
+
+from fastapi import Request
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
+
+from service.api.direct import WhileConnected, counted
+from service.api.schemas import (
+    Attribute,
+    ModelName,
+    Query,
+    Wire,
+    model_name,
+)
+from service.api.state import state
+from service.bundle import Bundle
+from service.matching.parsing import Value
+from service.ranking import RankedProduct, Ranking
+from service.relevance import Product
+
+MAX_PRODUCTS, MAX_PRODUCT_ATTRIBUTES = 1_000, 200
+MAX_NAMES = 2_000
+MAX_TITLE_CHARACTERS = MAX_VALUE_CHARACTERS = 2_000
+MAX_ELEMENTS = 64
+MAX_PREFERENCES = 256
+
+RUGS: dict[str, Any] = {
+    "query": "red wool runner rug without fringe",
+    "products": [
+        {"id": "a", "title": "Wool runner rug, 2x8", "attributes": {"product_colour": "blue", "material": "wool"}},
+        {"id": "b", "title": "Runner rug with fringe", "attributes": {"product_colour": "red", "material": "wool"}},
+        {"id": "c", "title": "Runner rug", "attributes": {"product_colour": "crimson", "material": "wool"}},
+    ],
+}
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise PydanticCustomError("finite_number", "a number is not finite")
+    return value
+
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+ValueText = Annotated[str, StringConstraints(max_length=MAX_VALUE_CHARACTERS)]
+Number = Annotated[float, AfterValidator(_finite)]
+ScalarValue = bool | int | Number | ValueText
+AnyValue = ScalarValue | Annotated[list[ScalarValue], Field(max_length=MAX_ELEMENTS)] | None
+
+
+class ProductRequest(Wire):
+    """A product; without a title it is read by its values."""
+
+    id: Id
+    title: str = Field("", max_length=MAX_TITLE_CHARACTERS)
+    attributes: dict[Attribute, AnyValue] = Field({}, max_length=MAX_PRODUCT_ATTRIBUTES)
+
+
+class RankRequest(Wire):
+    """A query and the products to put in order."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [RUGS, RUGS | {"explain": True, "preferences": {"material": {"wool": 0.5}}}]}
+    )
+
+    query: Query
+    products: list[ProductRequest] = Field(
+        description=f"Each with an id of its own. Their attributes may have {MAX_NAMES} names together; the 256 that "
+        "most products have are weighed. A value is a text, a number, a yes or no, or a list of these.",
+        min_length=1,
+        max_length=MAX_PRODUCTS,
+    )
+    top_k: int | None = Field(None, ge=1, description="Answer only the first so many.")
+    explain: bool = Field(False, description="Also answer each score's `terms`: their values add up to it.")
+    preferences: dict[Attribute, dict[ValueText, Annotated[float, Field(ge=-1, le=1)]]] = Field(
+        {},
+        description="How strongly values of attributes are wanted (below 0: not wanted) where the query states none.",
+        max_length=MAX_PREFERENCES,
+    )
+    fallback: bool = Field(
+        False,
+        description="When the model cannot answer in time, rank by what is known and by words alone; `degraded` and "
+        "`degraded_reason` then say so.",
+    )
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len({product.id for product in self.products}) < len(self.products):
+            raise PydanticCustomError("duplicate", "two products have one id", {"field": "products"})
+        names = {name for product in self.products for name in product.attributes}
+        if len(names) > MAX_NAMES:
+            raise PydanticCustomError(
+                "too_long", f"the attributes have more than {MAX_NAMES} names", {"field": "products"}
+            )
+        if any(len(values) > MAX_ELEMENTS for values in self.preferences.values()):
+            raise PydanticCustomError(
+                "too_long", f"an attribute has more than {MAX_ELEMENTS} values", {"field": "preferences"}
+            )
+        if "\0" in self.query:
+            raise PydanticCustomError("nul", "a text holds a NUL character", {"field": "query"})
+        return self
+
+
+class TextTermAnswer(TypedDict):
+    """What the text adds: the cosine of the query (less what it negates) and the title, and by constants of the bundle
+    the share of its words that the title has and, taken off, the share of the negated ones.
+    """
+
+    term: Literal["text"]
+    cosine: float
+    overlap: float
+    excluded: float
+    value: float
+
+
+class AttributeTermAnswer(TypedDict):
+    """What an attribute adds: `value` is its weight times the match, in [-1, 1], times a constant of the bundle."""
+
+    term: Literal["attribute"]
+    attribute: str
+    weight: float
+    wanted: list[str]
+    found: Any
+    match: float
+    value: float
+
+
+class ResultAnswer(TypedDict):
+    """A product; `index` is its place in the request. Its terms' values add up to the score."""
+
+    id: str
+    index: int
+    score: float
+    terms: NotRequired[list[TextTermAnswer | AttributeTermAnswer]]
+
+
+class RankWeightAnswer(TypedDict):
+    """The weight of an attribute of the products."""
+
+    attribute: str
+    weight: float
+
+
+class RankAnswer(TypedDict):
+    """The products, best first, and the weights of their attributes, largest first, which sum to one.
+
+    `degraded` says whether anything was answered without the model, and `degraded_reason` why.
+    """
+
+    results: list[ResultAnswer]
+    weights: list[RankWeightAnswer]
+    model: ModelName
+    degraded: bool
+    degraded_reason: NotRequired[str]
+
+
+async def rank(body: RankRequest, request: Request, deadline: float) -> RankAnswer:
+    """Put products in the order of what they are worth to a query."""
+    with state(request)["deployments"].current.used() as deployment, counted(state(request)["telemetry"]):
+        ranking = await deployment.ranker.rank(
+            body.query,
+            [Product(each.title, known_values(each.attributes)) for each in body.products],
+            preferences=body.preferences,
+            deadline=deadline,
+            fallback=body.fallback,
+            while_scoring=WhileConnected(request),
+        )
+    return _answer(ranking, body, deployment.bundle)
+
+
+def known_values(attributes: Mapping[str, Value | None]) -> dict[str, Value]:
+    """What is not null."""
+    return {name: value for name, value in attributes.items() if value is not None}
+
+
+def _answer(ranking: Ranking, body: RankRequest, bundle: Bundle) -> RankAnswer:
+    weights = ranking.weighting.attributes if ranking.weighting else ()
+    answer: RankAnswer = {
+        "results": [_result(found, body) for found in ranking.products[: body.top_k]],
+        "weights": [{"attribute": found.attribute, "weight": found.weight} for found in weights],
+        "model": model_name(bundle),
+        "degraded": bool(ranking.degraded),
+    }
+    if ranking.degraded:
+        answer["degraded_reason"] = ranking.degraded
+    return answer
+
+
+def _result(found: RankedProduct, body: RankRequest) -> ResultAnswer:
+    result: ResultAnswer = {
+        "id": body.products[found.index].id,
+        "index": found.index,
+        "score": found.scored.score,
+    }
+    if body.explain:
+        result["terms"] = [*_terms(found)]
+    return result
+
+
+def _terms(found: RankedProduct) -> Iterator[TextTermAnswer | AttributeTermAnswer]:
+    cosine, overlap, excluded, value = found.scored.text
+    yield {"term": "text", "cosine": cosine, "overlap": overlap, "excluded": excluded, "value": value}
+    for term in found.scored.terms:
+        yield {
+            "term": "attribute",
+            "attribute": term.attribute,
+            "weight": term.weight,
+            "wanted": [*term.wanted],
+            "found": term.found,
+            "match": term.match,
+            "value": term.value,
+        }

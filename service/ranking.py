@@ -1,0 +1,177 @@
+"""Products in the order of what they are worth to a query.
+
+The query's weights and stated values come by the way that `/v1/weights` goes, and the texts' vectors from the embedder;
+the score is `relevance`'s.
+
+Catalogues name one thing in several ways: what the query states for a name counts for the names that state nothing
+themselves and whose vectors are near enough. Preferences come to the products' names in the same way.
+
+Knows: the order of these steps, what to do when texts cannot be embedded. Does not know: HTTP, the formula.
+"""
+
+import asyncio
+import math
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.bundle import Formula
+from service.errors import BadInput, DeadlineExceeded, ModelFailed, Overloaded
+from service.matching.parsing import Parser
+from service.relevance import Cosine, Product, Scored, Wishes
+from service.weighting import Weigher, Weighting
+
+MOST_ATTRIBUTES = 256
+"""So many names are weighed, those that most products have first."""
+AT_ONCE = 64
+"""So many products are scored before others are heard."""
+FALLBACK_SHARE = 0.9
+"""Of the time that is left when texts are to be embedded, where a fallback is taken."""
+
+Preferences = Mapping[str, Mapping[str, float]]
+"""How strongly each value of an attribute is wanted, in [-1, 1], by the attribute's name."""
+
+
+class Embedder(Protocol):
+    """What embeds texts."""
+
+    def vectors(self, texts: Sequence[str], *, deadline: float) -> Awaitable[NDArray[np.float32]]:
+        """Unit vectors (texts, width); raises Overloaded, DeadlineExceeded, ModelFailed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RankedProduct:
+    """A product by its place in the request, with its score."""
+
+    index: int
+    scored: Scored
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """All products, best first; equal ones keep their order. `weighting` is None where they have no attributes.
+
+    `degraded` says why weights or texts are not the model's, "" where they are.
+    """
+
+    products: tuple[RankedProduct, ...]
+    weighting: Weighting | None
+    degraded: str
+
+
+class Ranker:
+    """Ranks the products of one query after another. `plain` reads a name as words."""
+
+    def __init__(
+        self, weigher: Weigher, embedder: Embedder, parser: Parser, formula: Formula, plain: Callable[[str], str]
+    ) -> None:
+        self._weigher, self._embedder, self._plain = weigher, embedder, plain
+        self._parser, self._formula = parser, formula
+
+    async def rank(
+        self,
+        query: str,
+        products: Sequence[Product],
+        *,
+        preferences: Preferences | None = None,
+        deadline: float = math.inf,
+        fallback: bool = False,
+        while_scoring: AbstractAsyncContextManager[object] | None = None,
+    ) -> Ranking:
+        """The order of the products; the model is asked inside `while_scoring`.
+
+        Raises BadInput for a query that cannot be read, what weighing and embedding raise, and DeadlineExceeded when
+        they took too long. With `fallback` the weights are those that weighing falls back to, and texts that cannot be
+        embedded in time have no cosine.
+        """
+        if not _is_readable(query):
+            raise BadInput("the query holds nothing that can be read", "query")
+        wishes = Wishes(query, self._parser, self._formula)
+        names, weighting, degraded = attributes_of(products), None, ""
+        if names:
+            weighting = await self._weigher.weigh(
+                query, names, deadline=deadline, fallback=fallback, while_scoring=while_scoring
+            )
+            degraded = weighting.degraded
+            wishes.weigh({found.attribute: found.weight for found in weighting.attributes})
+            for found in weighting.attributes:
+                wishes.state(found.attribute, found.values)
+        try:
+            async with while_scoring or nullcontext():
+                by = _by(deadline, fallback=fallback)
+                await self._join(wishes, names, preferences or {}, by)
+                cosine = await self._cosine([*wishes.own_texts(), *_texts(wishes, products)], by)
+        except (Overloaded, ModelFailed, DeadlineExceeded) as error:
+            if not fallback:
+                raise
+            cosine, degraded = _no_cosine, degraded or error.code
+        scored = []
+        for index, product in enumerate(products):
+            if index % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)
+            scored.append(RankedProduct(index, wishes.scored(product, cosine)))
+        if time.monotonic() > deadline:
+            raise DeadlineExceeded("the answer was ready too late for the request's time")
+        scored.sort(key=lambda each: -each.scored.score)
+        return Ranking(tuple(scored), weighting, degraded)
+
+    async def _join(self, wishes: Wishes, names: Sequence[str], preferences: Preferences, by: float) -> None:
+        """Give names of which the query states nothing what it states of their likes, and what is preferred of them."""
+        stated = [name for name in names if wishes.wanted(name)]
+        others = [name for name in names if not wishes.wanted(name)]
+        if not others or not (stated or preferences):
+            return
+        known = {name: self._plain(name).casefold() for name in {*names, *preferences}}
+        texts = sorted(set(known.values()))
+        vectors = dict(zip(texts, await self._embedder.vectors(texts, deadline=by), strict=True))
+
+        def nearest(name: str, among: Iterable[str]) -> str | None:
+            near = [(float(vectors[known[name]] @ vectors[known[other]]), other) for other in among]
+            cosine, other = max(near, default=(-1.0, ""))
+            return other if cosine >= self._formula.join else None
+
+        for name in others:
+            if (like := nearest(name, stated)) is not None:
+                wishes.borrow(name, like)
+            elif (like := nearest(name, preferences)) is not None:
+                wishes.prefer(name, preferences[like])
+
+    async def _cosine(self, texts: Iterable[str], by: float) -> Cosine:
+        """What tells the cosine of any two of these texts."""
+        listed = list(dict.fromkeys(texts))
+        vectors = dict(zip(listed, await self._embedder.vectors(listed, deadline=by), strict=True))
+        return lambda one, other: float(vectors[one] @ vectors[other])
+
+
+def attributes_of(products: Sequence[Product]) -> list[str]:
+    """The names of the products' attributes, those that most products have first, `MOST_ATTRIBUTES` at most.
+
+    A name without a letter or digit is none: nothing can be read of it.
+    """
+    counts = Counter(name for product in products for name in product.attributes if _is_readable(name))
+    return [name for name, _ in counts.most_common(MOST_ATTRIBUTES)]
+
+
+def _is_readable(text: str) -> bool:
+    return any(map(str.isalnum, text))
+
+
+def _texts(wishes: Wishes, products: Sequence[Product]) -> Iterable[str]:
+    return (text for product in products for text in wishes.texts(product))
+
+
+def _by(deadline: float, *, fallback: bool) -> float:
+    """When the texts' vectors are too late for this caller."""
+    now = time.monotonic()
+    return now + (deadline - now) * FALLBACK_SHARE if fallback else deadline
+
+
+def _no_cosine(_one: str, _other: str) -> float:
+    return 0.0

@@ -1,0 +1,161 @@
+"""What a product is worth to a query: a score and the terms that it is made of.
+
+    score = cosine + overlap_share · overlap − exclusion · excluded + Σ_a strength · weight_a · match_a
+
+- cosine: of the text that the query affirms and the product's text;
+- overlap: the share of the affirmed words that the text has;
+- excluded: of the phrases that the query negates, the largest share of one's words that the text affirms less the share
+  that it denies ("without wheels");
+- match_a in [-1, 1]: how well the product's value of an attribute agrees with what is wanted of it, a mean over what is
+  wanted in which each counts by how sure that is; 0 where nothing is wanted or the product has no value.
+
+Knows: the formula, what of a query is wanted. Does not know: models, where weights, values and vectors come from.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from service.bundle import Formula
+from service.matching import wording
+from service.matching.agreement import agreement, needs_cosine
+from service.matching.negation import affirmed, is_negated, negated_spans, outside
+from service.matching.parsing import Found, Parser, Value, Wanted
+
+Cosine = Callable[[str, str], float]
+"""The cosine of two texts' embeddings."""
+
+
+class Product(NamedTuple):
+    """A title, if it has one, and its values by the attributes' names."""
+
+    title: str
+    attributes: Mapping[str, Value]
+
+    @property
+    def text(self) -> str:
+        """What is read of it as a text: the title, or else its values."""
+        return self.title or " ".join(str(value) for value in self.attributes.values())
+
+
+class Wish(NamedTuple):
+    """Something wanted of an attribute, and how much it counts, in [-1, 1]: below 0 it is not wanted."""
+
+    text: str
+    share: float
+    wanted: Wanted
+
+
+class Term(NamedTuple):
+    """What an attribute adds to a score: `value` is the formula's strength times `weight` times `match`."""
+
+    attribute: str
+    weight: float
+    wanted: tuple[str, ...]
+    found: Value
+    match: float
+    value: float
+
+
+class TextTerm(NamedTuple):
+    """What the text adds to a score, and of what."""
+
+    cosine: float
+    overlap: float
+    excluded: float
+    value: float
+
+
+class Scored(NamedTuple):
+    """A product's score: the text's value and those of all terms, added up. Terms without effect are left out."""
+
+    score: float
+    text: TextTerm
+    terms: tuple[Term, ...]
+
+
+class Wishes:
+    """What one query wants: of the text, and by attribute."""
+
+    def __init__(self, query: str, parser: Parser, formula: Formula) -> None:
+        spans = negated_spans(query)
+        self.affirmed = affirmed(query, spans) or query
+        self._query, self._spans, self._parser, self._formula = query, spans, parser, formula
+        self._words = frozenset(wording.words(self.affirmed))
+        self._excluded = [frozenset(wording.words(query[start:end])) for start, end in spans]
+        self._wishes: dict[str, tuple[Wish, ...]] = {}
+        self._weights: Mapping[str, float] = {}
+
+    def weigh(self, weights: Mapping[str, float]) -> None:
+        """Take the weight of every attribute."""
+        self._weights = weights
+
+    def state(self, attribute: str, values: Sequence[tuple[str, int, int, float]]) -> None:
+        """Want what the query states: (text, start, end, confidence) of each value."""
+        self._wishes[attribute] = tuple(
+            Wish(text, sure, self._parser.wanted(text, negated=is_negated(self._spans, start, end)))
+            for text, start, end, sure in values
+        )
+
+    def borrow(self, attribute: str, like: str) -> None:
+        """Want of an attribute what is wanted of another."""
+        self._wishes[attribute] = self._wishes[like]
+
+    def prefer(self, attribute: str, values: Mapping[str, float]) -> None:
+        """Want these values, each so strongly."""
+        self._wishes[attribute] = tuple(Wish(text, share, self._parser.wanted(text)) for text, share in values.items())
+
+    def wanted(self, attribute: str) -> bool:
+        """Whether anything is wanted of it."""
+        return bool(self._wishes.get(attribute))
+
+    def texts(self, product: Product) -> Iterator[str]:
+        """Every text of a product whose embedding its score needs."""
+        yield product.text
+        for attribute, value in product.attributes.items():
+            if isinstance(value, str) and (wishes := self._wishes.get(attribute)):
+                found = self._parser.found(value)
+                if any(needs_cosine(wish.wanted, found) for wish in wishes):
+                    yield value
+
+    def own_texts(self) -> Iterator[str]:
+        """Every text of the query whose embedding the scores need."""
+        yield self.affirmed
+        for wishes in self._wishes.values():
+            yield from (wish.text for wish in wishes)
+
+    def scored(self, product: Product, cosine: Cosine) -> Scored:
+        """The product's score."""
+        text = self._text(product, cosine)
+        terms = tuple(self._terms(product, cosine))
+        return Scored(text.value + sum(term.value for term in terms), text, terms)
+
+    def _text(self, product: Product, cosine: Cosine) -> TextTerm:
+        text = product.text
+        overlap = wording.overlap(self._words, frozenset(wording.words(text)))
+        excluded = self._excluded_from(text) if self._excluded else 0.0
+        near = cosine(self.affirmed, text)
+        value = near + self._formula.overlap * overlap - self._formula.exclusion * excluded
+        return TextTerm(near, overlap, excluded, value)
+
+    def _excluded_from(self, text: str) -> float:
+        spans = negated_spans(text)
+        denied = frozenset(word for start, end in spans for word in wording.words(text[start:end]))
+        has = frozenset(wording.words(outside(text, spans)))
+        return max(wording.overlap(phrase, has) - wording.overlap(phrase, denied) for phrase in self._excluded)
+
+    def _terms(self, product: Product, cosine: Cosine) -> Iterator[Term]:
+        for attribute, wishes in self._wishes.items():
+            value = product.attributes.get(attribute)
+            if value is None or not wishes:
+                continue
+            found = self._parser.found(value)
+            match = sum(wish.share * _agreement(wish, value, found, cosine) for wish in wishes) / len(wishes)
+            weight = self._weights.get(attribute, 0.0)
+            if match:
+                wanted = tuple(wish.text for wish in wishes)
+                yield Term(attribute, weight, wanted, value, match, self._formula.strength * weight * match)
+
+
+def _agreement(wish: Wish, value: Value, found: Found, cosine: Cosine) -> float:
+    near = isinstance(value, str) and needs_cosine(wish.wanted, found)
+    return agreement(wish.wanted, found, cosine(wish.text, str(value)) if near else 0.0)

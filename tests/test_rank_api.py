@@ -1,0 +1,170 @@
+"""Products in order over HTTP, as a caller sees them: answers, limits, and every kind of bad input."""
+
+import json
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+PATH = "/v1/rank"
+RUGS: dict[str, Any] = {
+    "query": "red wool rug",
+    "products": [
+        {"id": "blue", "title": "Wool rug", "attributes": {"product_colour": "blue", "material": "wool"}},
+        {"id": "red", "title": "Wool rug", "attributes": {"product_colour": "red", "material": "wool"}},
+        {
+            "id": "lamp",
+            "title": "Desk lamp",
+            "attributes": {"wattage": 8, "dimmable": True, "colours": ["white", "red"]},
+        },
+    ],
+}
+
+
+def post(client: TestClient, body: object) -> Any:
+    return client.post(PATH, json=body).json()
+
+
+def test_products_are_answered_best_first_with_their_ids_and_places(client: TestClient) -> None:
+    answer = post(client, RUGS)
+    assert [(found["id"], found["index"]) for found in answer["results"]] == [("red", 1), ("blue", 0), ("lamp", 2)]
+    scores = [found["score"] for found in answer["results"]]
+    assert scores == sorted(scores, reverse=True)
+    assert set(answer) == {"results", "weights", "model", "degraded"}
+    assert answer["degraded"] is False
+
+
+def test_the_weights_are_those_of_the_products_attributes(client: TestClient) -> None:
+    names = ["material", "product_colour", "wattage", "dimmable", "colours"]
+    weights = client.post("/v1/weights", json={"query": RUGS["query"], "attributes": names}).json()["weights"]
+    found = {each["attribute"]: each["weight"] for each in post(client, RUGS)["weights"]}
+    assert found == pytest.approx({each["attribute"]: each["weight"] for each in weights}, abs=1e-6)
+    assert sum(found.values()) == pytest.approx(1)
+
+
+def test_terms_add_up_to_the_score(client: TestClient) -> None:
+    for found in post(client, RUGS | {"explain": True})["results"]:
+        assert sum(term["value"] for term in found["terms"]) == pytest.approx(found["score"], abs=1e-6)
+
+
+def test_terms_name_what_is_wanted_and_what_was_found(client: TestClient) -> None:
+    red = post(client, RUGS | {"explain": True})["results"][0]
+    text, *attributes = red["terms"]
+    assert text["term"] == "text"
+    assert set(text) == {"term", "cosine", "overlap", "excluded", "value"}
+    (color,) = [term for term in attributes if term["attribute"] == "product_colour"]
+    assert (color["wanted"], color["found"]) == (["red"], "red")
+    assert color["match"] > 0.5
+
+
+def test_without_explain_there_are_no_terms(client: TestClient) -> None:
+    assert all(set(found) == {"id", "index", "score"} for found in post(client, RUGS)["results"])
+
+
+def test_top_k_answers_only_the_first(client: TestClient) -> None:
+    assert [found["id"] for found in post(client, RUGS | {"top_k": 1})["results"]] == ["red"]
+
+
+def test_a_preference_decides_where_the_query_states_nothing(client: TestClient) -> None:
+    def first(preferences: object) -> str:
+        body = RUGS | {"query": "wool rug", "preferences": preferences}
+        return str(post(client, body)["results"][0]["id"])
+
+    assert first({"product_colour": {"blue": 1}}) == "blue"
+    assert first({"product_colour": {"red": 1}}) == "red"
+    assert first({"product_colour": {"red": -1}}) == "blue"
+
+
+def test_a_preference_does_not_step_in_where_the_query_states_a_value(client: TestClient) -> None:
+    assert post(client, RUGS | {"preferences": {"product_colour": {"blue": 1}}})["results"][0]["id"] == "red"
+
+
+def test_without_turns_the_order(client: TestClient) -> None:
+    products = [{"id": "with", "title": "Office chair with wheels"}, {"id": "plain", "title": "Office chair"}]
+    answer = post(client, {"query": "office chair without wheels", "products": products})
+    assert [found["id"] for found in answer["results"]] == ["plain", "with"]
+
+
+def test_products_without_attributes_have_no_weights(client: TestClient) -> None:
+    answer = post(client, {"query": "rug", "products": [{"id": "a", "title": "Rug"}]})
+    assert answer["weights"] == []
+    assert len(answer["results"]) == 1
+
+
+def test_equal_products_keep_their_order(client: TestClient) -> None:
+    products = [{"id": str(number), "title": "Wool rug"} for number in range(5)]
+    assert [found["id"] for found in post(client, {"query": "rug", "products": products})["results"]] == [*"01234"]
+
+
+def test_a_thousand_products_are_ranked(patient: TestClient) -> None:
+    products = [{"id": str(n), "title": f"Rug {n % 7}", "attributes": {"size": f"{n % 5} ft"}} for n in range(1000)]
+    assert len(post(patient, {"query": "rug 3 ft", "products": products})["results"]) == 1000
+
+
+@pytest.mark.parametrize(
+    "value", ["1e999 GB", "9" * 400, "ラグ red ковёр 地毯 🧶", "", "-", [], ["red", 1, True], None, 10**400, -0.0]
+)
+def test_odd_values_are_ranked(client: TestClient, value: object) -> None:
+    products = [{"id": "a", "title": "Rug", "attributes": {"size": value, "color": value, "???": value}}]
+    answer = post(client, {"query": "red rug 8 GB", "products": products, "explain": True})
+    assert len(answer["results"]) == 1
+
+
+ONE: dict[str, Any] = {"id": "a", "title": "Rug"}
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "field"),
+    [
+        ({"products": [ONE]}, "missing", "query"),
+        ({"query": "rug"}, "missing", "products"),
+        ({"query": "rug", "products": []}, "too_short", "products"),
+        ({"query": "rug", "products": [ONE | {"id": str(n)} for n in range(1001)]}, "too_long", "products"),
+        ({"query": "rug", "products": [ONE, ONE]}, "duplicate", "products"),
+        ({"query": "rug", "products": [{"title": "Rug"}]}, "missing", "products.0.id"),
+        ({"query": "rug", "products": [ONE | {"id": 7}]}, "string_type", "products.0.id"),
+        ({"query": "rug", "products": [ONE | {"price": 7}]}, "extra_forbidden", "products.0.price"),
+        ({"query": "rug", "products": [ONE | {"title": "x" * 2001}]}, "string_too_long", "products.0.title"),
+        (
+            {"query": "rug", "products": [ONE | {"attributes": {str(n): "x" for n in range(201)}}]},
+            "too_long",
+            "products.0.attributes",
+        ),
+        (
+            {
+                "query": "rug",
+                "products": [
+                    ONE | {"id": str(p), "attributes": {f"{p}/{n}": "x" for n in range(200)}} for p in range(25)
+                ],
+            },
+            "too_long",
+            "products",
+        ),
+        ({"query": "rug", "products": [ONE], "top_k": 0}, "greater_than_equal", "top_k"),
+        ({"query": "rug", "products": [ONE], "preferences": {"color": {"red": 2}}}, "less_than_equal", None),
+        ({"query": "!!!", "products": [ONE]}, "unreadable", "query"),
+        ({"query": "a\0b", "products": [ONE]}, "nul", "query"),
+        ({"query": "rug", "products": [ONE], "image": 1}, "extra_forbidden", "image"),
+    ],
+)
+def test_bad_input_is_refused_with_the_place_where_it_is(
+    client: TestClient, body: object, code: str, field: str | None
+) -> None:
+    answer = client.post(PATH, json=body)
+    assert answer.status_code == 422
+    error = answer.json()["error"]
+    assert error["code"] == code
+    assert field is None or error["field"] == field
+
+
+def test_a_value_that_is_too_long_is_refused(client: TestClient) -> None:
+    answer = client.post(PATH, json={"query": "rug", "products": [ONE | {"attributes": {"color": "x" * 10_000}}]})
+    assert answer.status_code == 422
+    assert answer.json()["error"]["field"].startswith("products.0.attributes.color")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_is_none_is_refused(client: TestClient, number: str) -> None:
+    body = json.dumps({"query": "rug", "products": [ONE | {"attributes": {"size": 1}}]}).replace("1}", number + "}")
+    answer = client.post(PATH, content=body)
+    assert answer.status_code == 422

@@ -1,0 +1,126 @@
+"""A product's score: what each part of a query adds to it."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.bundle import Formula
+from service.matching.parsing import Parser, Value
+from service.matching.units import Units
+from service.relevance import Product, Scored, Wishes
+
+FORMULA = Formula(overlap=0.1, exclusion=0.2, strength=0.5, join=0.8)
+
+
+@pytest.fixture(scope="module")
+def parser() -> Parser:
+    return Parser(Units.read())
+
+
+def cosine(one: str, other: str) -> float:
+    """Texts are alike that begin alike."""
+    return 0.5 if one[:1] == other[:1] else 0.1
+
+
+def scored(parser: Parser, query: str, product: Product, **stated: str) -> Scored:
+    """The score where each attribute weighs a half and the query states these values for sure."""
+    wishes = Wishes(query, parser, FORMULA)
+    wishes.weigh(dict.fromkeys(product.attributes, 0.5))
+    for name, text in stated.items():
+        wishes.state(name, [(text, query.index(text), query.index(text) + len(text), 1.0)])
+    return wishes.scored(product, cosine)
+
+
+def test_the_text_counts_by_its_cosine_and_its_words(parser: Parser) -> None:
+    found = scored(parser, "red rug", Product("Red wool rugs", {}))
+    assert (found.text.cosine, found.text.overlap, found.text.excluded) == (0.1, 1.0, 0.0)
+    assert found.score == pytest.approx(0.1 + 0.1)
+
+
+def test_a_product_without_a_title_is_read_by_its_values(parser: Parser) -> None:
+    assert scored(parser, "red rug", Product("", {"kind": "rug", "color": "red"})).text.overlap == 1.0
+
+
+def test_what_a_query_is_to_be_without_is_taken_out_of_its_text_and_counts_against_a_title(parser: Parser) -> None:
+    has, lacks = (scored(parser, "chair without wheels", Product(t, {})) for t in ("Chair with wheels", "Chair"))
+    assert (has.text.overlap, has.text.excluded) == (1.0, 1.0)
+    assert (lacks.text.overlap, lacks.text.excluded) == (1.0, 0.0)
+    assert has.score == pytest.approx(lacks.score - 0.2)
+
+
+def test_a_title_that_denies_what_the_query_negates_is_better_than_one_that_says_nothing(parser: Parser) -> None:
+    denies, silent = (scored(parser, "non slip mat", Product(t, {})) for t in ("Non-slip mat", "mat"))
+    assert denies.text.excluded == -1.0
+    assert denies.score > silent.score
+
+
+def test_a_value_that_is_stated_counts_for_a_product_that_has_it_and_against_another(parser: Parser) -> None:
+    same, other = (
+        scored(parser, "red rug", Product("rug", {"color": value}), color="red") for value in ("red", "blue")
+    )
+    assert [(t.attribute, t.weight, t.wanted, t.found, t.match) for t in same.terms] == [
+        ("color", 0.5, ("red",), "red", 1.0)
+    ]
+    assert same.terms[0].value == pytest.approx(0.5 * 0.5)
+    assert other.terms[0].match == -1.0
+    assert same.score - other.score == pytest.approx(2 * 0.5 * 0.5)
+
+
+def test_a_value_that_the_query_negates_counts_against_a_product_that_has_it(parser: Parser) -> None:
+    product = Product("bag", {"material": "leather"})
+    assert scored(parser, "bag not leather", product, material="leather").terms[0].match == -1.0
+
+
+def test_an_attribute_that_is_not_stated_adds_nothing(parser: Parser) -> None:
+    assert scored(parser, "red rug", Product("rug", {"material": "wool"})).terms == ()
+
+
+def test_preferences_step_in_with_their_strength_and_sign(parser: Parser) -> None:
+    wishes = Wishes("rug", parser, FORMULA)
+    wishes.weigh({"color": 0.5})
+    wishes.prefer("color", {"red": 0.5, "blue": -1.0})
+    matches = [wishes.scored(Product("rug", {"color": color}), cosine).terms[0].match for color in ("red", "blue")]
+    assert matches == pytest.approx([(0.5 * 1 + -1.0 * -1) / 2, (0.5 * -1 + -1.0 * 1) / 2])
+
+
+def test_what_is_stated_for_one_name_can_be_wanted_of_another(parser: Parser) -> None:
+    wishes = Wishes("red rug", parser, FORMULA)
+    wishes.weigh({"product_colour": 1.0})
+    wishes.state("color", [("red", 0, 3, 1.0)])
+    wishes.borrow("product_colour", "color")
+    (term,) = wishes.scored(Product("rug", {"product_colour": "crimson"}), cosine).terms
+    assert term.match > 0
+
+
+def test_a_text_is_embedded_only_where_the_score_needs_it(parser: Parser) -> None:
+    wishes = Wishes("red wool rug 8 ft", parser, FORMULA)
+    for name, text in {"color": "red", "length": "8 ft", "feature": "wool"}.items():
+        wishes.state(name, [(text, 0, 1, 1.0)])
+    values: dict[str, Value] = {"color": "blue", "length": "10 ft", "feature": "made of silk", "care": "hand wash"}
+    assert [*wishes.texts(Product("Rug", values))] == ["Rug", "made of silk"]
+    assert [*wishes.own_texts()] == ["red wool rug 8 ft", "red", "8 ft", "wool"]
+
+
+VALUES = st.recursive(
+    st.text(max_size=30) | st.booleans() | st.floats() | st.integers(),
+    lambda each: st.lists(each, max_size=4),
+    max_leaves=4,
+).filter(lambda value: not isinstance(value, list) or not any(isinstance(each, list) for each in value))
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    query=st.text(min_size=1, max_size=40),
+    values=st.dictionaries(st.text(max_size=8), VALUES, max_size=4),
+    wanted=st.text(min_size=1, max_size=20),
+)
+def test_terms_add_up_and_are_bounded_whatever_is_said(
+    parser: Parser, query: str, values: dict[str, Value], wanted: str
+) -> None:
+    wishes = Wishes(query, parser, FORMULA)
+    wishes.weigh(dict.fromkeys(values, 1 / max(1, len(values))))
+    for name in values:
+        wishes.state(name, [(wanted, 0, len(query), 0.9)])
+    found = wishes.scored(Product("", values), cosine)
+    assert found.score == pytest.approx(found.text.value + sum(term.value for term in found.terms), abs=1e-9)
+    assert all(-1 <= term.match <= 1 for term in found.terms)

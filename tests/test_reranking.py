@@ -1,0 +1,87 @@
+"""Other services' clients: they get the answers that they know, by changing the address."""
+
+from typing import Any
+
+import cohere
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from service.api.reranking import between_0_and_1
+
+DOCUMENTS = ["Desk lamp", "Red wool rug", "Blue wool rug"]
+QUERY = "red wool rug"
+
+
+def post(client: TestClient, path: str, **body: Any) -> Any:
+    return client.post(path, json={"query": QUERY} | body).json()
+
+
+def test_coheres_own_client_is_answered(client: TestClient) -> None:
+    theirs = cohere.ClientV2("a key", base_url="http://testserver", httpx_client=client)
+    found = theirs.rerank(model="any", query=QUERY, documents=DOCUMENTS, top_n=2)
+    assert [each.index for each in found.results] == [1, 2]
+    assert 1 >= found.results[0].relevance_score > found.results[1].relevance_score >= 0
+
+
+def test_coheres_own_client_is_told_of_bad_input(client: TestClient) -> None:
+    theirs = cohere.ClientV2("a key", base_url="http://testserver", httpx_client=client)
+    with pytest.raises(cohere.UnprocessableEntityError):
+        theirs.rerank(model="any", query=QUERY, documents=[])
+
+
+def test_documents_are_answered_as_jina_does(client: TestClient) -> None:
+    answer = post(client, "/rerank", model="any", documents=DOCUMENTS, top_n=1, return_documents=True)
+    assert set(answer) == {"object", "model", "results"}
+    (first,) = answer["results"]
+    assert (first["index"], first["document"]) == (1, {"text": "Red wool rug"})
+
+
+def test_texts_are_answered_as_text_embeddings_inference_does(client: TestClient) -> None:
+    answer = post(client, "/rerank", texts=DOCUMENTS, return_text=True)
+    assert [found["index"] for found in answer] == [1, 2, 0]
+    assert [found["text"] for found in answer] == [DOCUMENTS[1], DOCUMENTS[2], DOCUMENTS[0]]
+    assert all(0 <= found["score"] <= 1 for found in answer)
+
+
+def test_raw_scores_are_those_of_rank(client: TestClient) -> None:
+    products = [{"id": str(place), "title": title} for place, title in enumerate(DOCUMENTS)]
+    scores = [found["score"] for found in post(client, "/v1/rank", products=products)["results"]]
+    assert [found["score"] for found in post(client, "/rerank", texts=DOCUMENTS, raw_scores=True)] == scores
+
+
+def test_objects_are_ranked_by_their_attributes_too(client: TestClient) -> None:
+    documents = [{"title": "rug", "attributes": {"color": color}} for color in ("blue", "red")]
+    answer = post(client, "/v2/rerank", documents=documents)
+    assert [found["index"] for found in answer["results"]] == [1, 0]
+
+
+def test_what_they_send_beside_that_is_ignored(client: TestClient) -> None:
+    assert len(post(client, "/rerank", texts=DOCUMENTS, truncate=True, truncation_direction="right")) == 3
+    assert len(post(client, "/v2/rerank", documents=DOCUMENTS, priority=1, max_tokens_per_doc=9)["results"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code", "field"),
+    [
+        ("/rerank", {}, "one_of_two", "documents"),
+        ("/rerank", {"texts": ["a"], "documents": ["a"]}, "one_of_two", "documents"),
+        ("/rerank", {"texts": []}, "too_short", "texts"),
+        ("/rerank", {"texts": ["a"] * 1001}, "too_long", "texts"),
+        ("/rerank", {"texts": ["a"], "top_n": 0}, "greater_than_equal", "top_n"),
+        ("/v2/rerank", {}, "missing", "documents"),
+        ("/v2/rerank", {"documents": ["a"], "query": "!!!"}, "unreadable", "query"),
+    ],
+)
+def test_bad_input_has_our_one_error(client: TestClient, path: str, body: Any, code: str, field: str) -> None:
+    response: httpx.Response = client.post(path, json={"query": QUERY} | body)
+    assert response.status_code == 422
+    assert (response.json()["error"]["code"], response.json()["error"]["field"]) == (code, field)
+
+
+def test_scores_between_0_and_1_keep_the_order() -> None:
+    scores = [-1e9, -1.0, 0.0, 0.5, 1.0, 1e9]
+    found = [between_0_and_1(score) for score in scores]
+    assert found == sorted(found)
+    assert found[3] == 0.5
+    assert all(0 <= each <= 1 for each in found)
