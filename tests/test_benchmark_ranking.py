@@ -11,8 +11,13 @@ from tiny import tiny_tokenizer, write_tokenizer
 from model_export.benchmark import ranking
 from model_export.benchmark.judge import Judge
 from model_export.benchmark.products import JudgedList, Product
+from service.bundle import Formula
+from service.matching.parsing import Parser
+from service.matching.units import Units
 from service.scoring import RowScores
 from service.text import Row
+
+FORMULA = Formula(overlap=0.1, exclusion=0.2, strength=0.3, join=1.0)
 
 
 class StatesTheFirstWord:
@@ -52,25 +57,30 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
 
 @pytest.fixture(scope="module")
 def found(judge: Judge) -> list[ranking.Features]:
-    return ranking.features(lists(), judge, judge.vectors, same)
+    return ranking.features(lists(), judge, judge.vectors, same, Parser(Units({})))
 
 
 def test_a_product_that_has_the_stated_value_is_above_one_that_has_not(found: list[ranking.Features]) -> None:
-    assert all(each.attributes[ranking.MODEL][0] > 0 > each.attributes[ranking.MODEL][1] - 0.5 for each in found)
-    assert all(each.attributes[ranking.MODEL][0] > each.attributes[ranking.MODEL][1] for each in found)
+    assert all(each.model[0] > each.model[1] for each in found)
 
 
 def test_attributes_gain_where_the_text_tells_nothing(found: list[ranking.Features]) -> None:
-    suite = ranking.ranking(ranking.by_query(found))
+    suite = ranking.ranking(ranking.by_query(found, FORMULA))
     assert suite["title cosine"].value == pytest.approx((1 + 1 / np.log2(3)) / 2)
-    assert suite["text + attributes"].value == 1
+    assert suite["cosine + attributes"].value == suite["text + attributes"].value == 1
     gain = suite["text + attributes: gain on the pretrained cosine"]
     assert [gain.low, gain.high] == pytest.approx([1 - suite["title cosine"].value] * 2)
 
 
+def test_the_bundles_constants_are_taken_as_they_are(found: list[ranking.Features]) -> None:
+    right = ranking.by_query(found, FORMULA)["the bundle's constants"]
+    nothing = ranking.by_query(found, FORMULA._replace(strength=0.0))["the bundle's constants"]
+    assert right.mean() == 1 > nothing.mean()
+
+
 def test_every_way_stands_beside_itself_with_equal_weights(found: list[ranking.Features]) -> None:
-    suite = ranking.ranking(ranking.by_query(found))
-    for way in ranking.WAYS:
+    suite = ranking.ranking(ranking.by_query(found, FORMULA))
+    for way in ranking.WITH_EQUAL:
         gain = suite[f"{way}: gain on equal weights"]
         assert gain.value == pytest.approx(suite[way].value - suite[f"{way}, equal weights"].value)
 
@@ -79,39 +89,32 @@ def test_weights_gain_on_equal_ones_where_one_attribute_decides_and_another_misl
     found: list[ranking.Features],
 ) -> None:
     right, wrong = np.array([1.0, 0.0]), np.array([0.0, 1.0])
-    tables = {ranking.MODEL: right, ranking.TITLES: right, "equal": wrong, "equal, titles": wrong}
-    rows = ranking.by_query([replace(each, attributes=tables) for each in found])
-    suite = ranking.ranking(rows)
-    assert all(suite[f"{way}: gain on equal weights"].low > 0 for way in ranking.WAYS)
+    suite = ranking.ranking(ranking.by_query([replace(each, model=right, equal=wrong) for each in found], FORMULA))
+    assert all(suite[f"{way}: gain on equal weights"].low > 0 for way in ranking.WITH_EQUAL)
 
 
-def test_equal_weights_have_the_same_names_and_values_as_the_models(judge: Judge) -> None:
-    """The model of these tests weighs all names alike, so that only names and values could differ."""
-    products = (Product("red rug", {"brand": "nike"}), Product("blue rug", {"brand": "red"}))
-    (each,) = ranking.features([JudgedList("red rug", products, (1.0, 0.0))], judge, judge.vectors, same)
-    for way, equal in ranking.EQUAL.items():
-        assert each.attributes[way].tolist() == pytest.approx(each.attributes[equal].tolist())
-    assert each.attributes[ranking.MODEL].tolist() != pytest.approx(each.attributes[ranking.TITLES].tolist())
+def test_what_a_query_negates_counts_where_nothing_else_tells(judge: Judge) -> None:
+    lists = [
+        JudgedList(
+            f"rug without {part}", (Product(f"rug with {part}", {"x": "y"}), Product("rug", {"x": "y"})), (0.0, 1.0)
+        )
+        for part in ("fringe", "tassels", "wheels", "border", "backing", "print")
+    ]
+    found = ranking.features(lists, judge, judge.vectors, same, Parser(Units({})))
+    assert ranking.ranking(ranking.by_query(found, FORMULA))["text"].value == 1
 
 
 def test_pooled_queries_keep_the_values_of_their_sets(found: list[ranking.Features]) -> None:
-    small, large = ranking.by_query(found[:5]), ranking.by_query(found)
+    small, large = ranking.by_query(found[:5], FORMULA), ranking.by_query(found, FORMULA)
     pooled = ranking.ranking(ranking.pooled([small, large]))["text + attributes: gain on equal weights"]
     gains = [rows["text + attributes"] - rows["text + attributes, equal weights"] for rows in (small, large)]
     assert pooled.n == 5 + len(found)
     assert pooled.value == pytest.approx(np.concatenate(gains).mean())
 
 
-def test_values_are_read_out_of_titles_that_lack_them(judge: Judge) -> None:
-    products = (Product("red rug", {"brand": "nike"}), Product("blue rug", {"brand": "nike"}))
-    (each,) = ranking.features([JudgedList("red rug", products, (1.0, 0.0))], judge, judge.vectors, same)
-    assert each.attributes[ranking.MODEL][0] == each.attributes[ranking.MODEL][1]
-    assert each.attributes[ranking.TITLES][0] > each.attributes[ranking.TITLES][1]
-
-
 def test_a_list_without_attributes_is_left_out(judge: Judge) -> None:
     bare = JudgedList("red rug", (Product("rug", {}), Product("rag", {})), (1.0, 0.0))
-    assert len(ranking.features([bare, *lists()[:1]], judge, judge.vectors, same)) == 1
+    assert len(ranking.features([bare, *lists()[:1]], judge, judge.vectors, same, Parser(Units({})))) == 1
 
 
 def test_bm25_prefers_the_rare_word_and_the_short_text() -> None:

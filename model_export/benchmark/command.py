@@ -52,7 +52,7 @@ def evaluate(bundle_folder: Path | None, config: configuration.Config, out: Path
     from model_export.prior import read as read_prior
 
     judge = Judge(open_graph(bundle.paths["cpu"], device="cpu"), tokenizer, bundle.temperature, bundle.value_threshold)
-    setting = suites.Setting(config, judge, read_prior(folder), suites.pretrained_vectors(config))
+    setting = suites.Setting(config, judge, read_prior(folder), suites.pretrained_vectors(config), bundle.formula)
     found = suites.run(setting)
     reference = None
     if fp32:

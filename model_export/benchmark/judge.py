@@ -32,13 +32,11 @@ class Answer:
     query: QueryTokens
     pairs: Sequence[PairScore]
 
-    def stated(self, place: int) -> list[tuple[str, float]]:
-        """(words, confidence) of each value of the candidate at `place`."""
+    def stated(self, place: int) -> list[tuple[str, int, int, float]]:
+        """(words, start, end, confidence) of each value of the candidate at `place`."""
         words = self.query.words
-        return [
-            (self.record.query[words[span.first][0] : words[span.last][1]], span.confidence)
-            for span in self.pairs[place].spans
-        ]
+        bounds = [(words[span.first][0], words[span.last][1], span.confidence) for span in self.pairs[place].spans]
+        return [(self.record.query[start:end], start, end, sure) for start, end, sure in bounds]
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,11 @@ from numpy.typing import ArrayLike, NDArray
 from model_export import catalogues, metrics
 from model_export.baselines import together
 from model_export.benchmark import measure
-from model_export.benchmark.matching import words
 from model_export.benchmark.measure import Suite
 from model_export.config import Config, Source
 from model_export.records import Record, find_value
 from model_export.sources import half_of
+from service.matching.wording import words
 
 MOST_TITLES = 20
 """So many products of a kind lend their title."""

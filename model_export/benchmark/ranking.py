@@ -1,11 +1,11 @@
-"""Ranking judged products: the text alone, and what the attributes add to it.
+"""Ranking judged products: the text alone, and what the attributes add to it, by the formula that serves.
 
-nDCG@10 within the judged lists. What has parameters is cross-validated: five folds by the hash of the query, and the
+nDCG@10 within the judged lists. What has constants is cross-validated: five folds by the hash of the query, and the
 setting with the best mean on the other four is used on the fifth. The sets are so small that the folds themselves move
-the result by 0.01: a query's value is its mean over several foldings. `matching.LEXICAL` and `matching.FLOOR` were
-chosen by hand, looking at these very sets.
+the result by 0.01: a query's value is its mean over several foldings. The constants of `service.matching` and which
+words negate were chosen by hand, looking at these very sets.
 
-Knows: features of a judged list, settings, folds. Does not know: files, how the formula's terms are made.
+Knows: components of a score, settings, folds. Does not know: files, how the components are made.
 """
 
 import hashlib
@@ -21,19 +21,25 @@ from numpy.typing import NDArray
 from model_export import metrics
 from model_export.benchmark import measure
 from model_export.benchmark.judge import Answer, Judge, Vectors
-from model_export.benchmark.matching import Stated, match, overlap, words
 from model_export.benchmark.measure import Suite
 from model_export.benchmark.products import JudgedList
-from model_export.names import QUERYNER_TYPES
 from model_export.records import Record
+from service.bundle import Formula
+from service.matching.parsing import Parser
+from service.matching.wording import words
+from service.relevance import Product, Scored, Wishes
 
 TOP = 10
 FOLDS = 5
 FOLDINGS = 8
 STRENGTHS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0, 3.0, 5.0, 8.0)
-"""λ. The large ones are for equal weights, which are small where candidates are many; all ways choose among all."""
-OVERLAPS = (0.0, 0.1, 0.2, 0.3, 0.5)
-"""The share of the words' overlap that is added to the title's cosine."""
+"""Of the attributes. The large ones are for equal weights, which are small where candidates are many; both ways choose
+among all."""
+OVERLAPS = (0.0, 0.05, 0.1, 0.2, 0.3)
+EXCLUSIONS = (0.0, 0.1, 0.2, 0.3)
+"""Of the words' overlap, and of the words that the query negates."""
+COMPONENTS = Formula(overlap=0.0, exclusion=0.0, strength=1.0, join=1.0)
+"""With these a score's attribute terms add up to Σ_a weight_a · match_a."""
 
 Scores = NDArray[np.float64]
 
@@ -42,7 +48,8 @@ Scores = NDArray[np.float64]
 class Features:
     """Everything of one list that a way of ranking uses; every array is (products,).
 
-    `attributes` holds Σ_a weight_a · match_a by whose weights they are.
+    `near`, `overlap` and `excluded` are those of `service.relevance`; `model` and `equal` hold Σ_a weight_a · match_a
+    by the model's weights and by equal ones.
     """
 
     query: str
@@ -50,23 +57,22 @@ class Features:
     cosine: Scores
     pretrained: Scores
     bm25: Scores
+    near: Scores
     overlap: Scores
-    attributes: Mapping[str, Scores]
+    excluded: Scores
+    model: Scores
+    equal: Scores
 
-
-MODEL, TITLES = "model", "titles"
-"""Weights by the model; the model's over more names, with values read out of titles as well."""
-
-EQUAL: Mapping[str, str] = {MODEL: "equal", TITLES: "equal, titles"}
-"""Of each of these the same with equal weights: the same names, stated values and values of the products."""
 
 WAYS: Mapping[str, tuple[str, bool]] = {
-    "text + attributes": (MODEL, False),
-    "text + overlap + attributes": (MODEL, True),
-    "text + attributes, also from titles": (TITLES, False),
-    "text + overlap + attributes, also from titles": (TITLES, True),
+    "text": ("", True),
+    "cosine + attributes": ("model", False),
+    "text + attributes": ("model", True),
+    "cosine + attributes, equal weights": ("equal", False),
+    "text + attributes, equal weights": ("equal", True),
 }
-"""By name: whose attribute terms are added, and whether the words' overlap is."""
+"""By name: whose attribute terms are added, and whether the words that the query has and negates are."""
+WITH_EQUAL = {name: f"{name}, equal weights" for name in ("cosine + attributes", "text + attributes")}
 
 
 def bm25(query: str, texts: Sequence[str], *, k1: float = 1.2, b: float = 0.75) -> Scores:
@@ -100,114 +106,77 @@ def cross_validated(found: NDArray[np.float64], folds: NDArray[np.int64]) -> NDA
     return np.asarray(found[np.arange(len(found)), chosen])
 
 
+def features(
+    lists: Sequence[JudgedList], judge: Judge, own: Vectors, pretrained: Vectors, parser: Parser
+) -> list[Features]:
+    """The features of every list: the bundle is asked about queries, both embeddings about texts."""
+    lists = [each for each in lists if each.attributes()]
+    answers = judge.answers([_question(each.query, each.attributes()) for each in lists], "queries of products")
+    pairs = [(each, _wishes(answer, parser)) for each, answer in zip(lists, answers, strict=True)]
+    items = {id(each): [Product(item.title, dict(item.attributes)) for item in each.products] for each in lists}
+    own([each.query for each in lists])
+    own([text for each, wishes in pairs for text in _texts(wishes, items[id(each)])])
+    pretrained([text for each in lists for text in (each.query, *(item.title for item in each.products))])
+    return [
+        _features(each, items[id(each)], wishes, judge.weights(answer), own, pretrained)
+        for (each, wishes), answer in zip(pairs, answers, strict=True)
+    ]
+
+
 def _question(text: str, names: Sequence[str]) -> Record:
     return Record(text, tuple(names), (0.0,) * len(names), (None,) * len(names))
 
 
-def features(lists: Sequence[JudgedList], judge: Judge, own: Vectors, pretrained: Vectors) -> list[Features]:
-    """The features of every list: the bundle is asked about queries and titles, both embeddings about texts."""
-    lists = [each for each in lists if each.attributes()]
-    narrow = judge.answers([_question(each.query, each.attributes()) for each in lists], "queries of products")
-    wide_names = [[*dict.fromkeys([*each.attributes(), *QUERYNER_TYPES.values()])] for each in lists]
-    wide = judge.answers(
-        [_question(each.query, names) for each, names in zip(lists, wide_names, strict=True)], "queries, more names"
-    )
-    read = _read_from_titles(lists, wide, judge)
-    own([*_texts(lists, narrow, wide, read)])
-    pretrained([text for each in lists for text in (each.query, *(p.title for p in each.products))])
-    return [
-        _features(each, judge, own, pretrained, answers, read)
-        for each, *answers in zip(lists, narrow, wide, strict=True)
-    ]
+def _wishes(answer: Answer, parser: Parser) -> Wishes:
+    wishes = Wishes(answer.record.query, parser, COMPONENTS)
+    for place, name in enumerate(answer.record.attributes):
+        wishes.state(name, answer.stated(place))
+    return wishes
 
 
-Read = Mapping[tuple[str, str], str]
-"""The value that a title states for a name, by (title, name)."""
-
-
-def _read_from_titles(lists: Sequence[JudgedList], answers: Sequence[Answer], judge: Judge) -> Read:
-    """The most confident value in each title of each name that the query states and the product does not have."""
-    asked: dict[str, dict[str, None]] = {}
-    for each, answer in zip(lists, answers, strict=True):
-        stated = [name for place, name in enumerate(answer.record.attributes) if answer.pairs[place].spans]
-        for item in each.products:
-            missing = dict.fromkeys(name for name in stated if name not in item.attributes)
-            if missing:
-                asked.setdefault(item.title, {}).update(missing)
-    found = {}
-    for answer in judge.answers([_question(title, [*names]) for title, names in asked.items()], "titles"):
-        for place, name in enumerate(answer.record.attributes):
-            if stated_here := answer.stated(place):
-                found[answer.record.query, name] = max(stated_here, key=lambda value: value[1])[0]
-    return found
-
-
-def _texts(lists: Sequence[JudgedList], narrow: Sequence[Answer], wide: Sequence[Answer], read: Read) -> Iterable[str]:
-    """Every text whose cosine is asked for."""
-    for each, *answers in zip(lists, narrow, wide, strict=True):
-        yield each.query
-        yield from (item.title for item in each.products)
-        for answer in answers:
-            for place, name in enumerate(answer.record.attributes):
-                stated = answer.stated(place)
-                yield from (text for text, _ in stated)
-                if stated:
-                    yield from filter(None, (_value(item.attributes, item.title, name, read) for item in each.products))
-
-
-def _value(attributes: Mapping[str, str], title: str, name: str, read: Read) -> str | None:
-    return attributes.get(name) or read.get((title, name))
+def _texts(wishes: Wishes, items: Sequence[Product]) -> list[str]:
+    return [*wishes.own_texts(), *(text for item in items for text in wishes.texts(item))]
 
 
 def _features(
-    each: JudgedList, judge: Judge, own: Vectors, pretrained: Vectors, answers: Sequence[Answer], read: Read
+    each: JudgedList,
+    items: Sequence[Product],
+    wishes: Wishes,
+    weights: Sequence[float],
+    own: Vectors,
+    pretrained: Vectors,
 ) -> Features:
-    titles = [item.title for item in each.products]
-    narrow, wide = answers
-    ways: tuple[tuple[str, Answer, list[float], Read], ...] = (
-        (MODEL, narrow, judge.weights(narrow), {}),
-        (EQUAL[MODEL], narrow, _equal(narrow), {}),
-        (TITLES, wide, judge.weights(wide), read),
-        (EQUAL[TITLES], wide, _equal(wide), read),
-    )
+    names, titles = each.attributes(), [item.title for item in items]
+
+    def scored(by: Sequence[float]) -> list[Scored]:
+        wishes.weigh(dict(zip(names, by, strict=True)))
+        return [wishes.scored(item, lambda one, other: float(own([one])[0] @ own([other])[0])) for item in items]
+
+    found, equal = scored(weights), scored([1 / len(names)] * len(names))
     return Features(
         query=each.query,
         gains=np.array(each.gains),
         cosine=own(titles) @ own([each.query])[0],
         pretrained=pretrained(titles) @ pretrained([each.query])[0],
         bm25=bm25(each.query, titles),
-        overlap=np.array([overlap(each.query, title) for title in titles]),
-        attributes={way: _attributes(each, answer, weights, known, own) for way, answer, weights, known in ways},
+        near=np.array([one.text.cosine for one in found]),
+        overlap=np.array([one.text.overlap for one in found]),
+        excluded=np.array([one.text.excluded for one in found]),
+        model=_of_attributes(found),
+        equal=_of_attributes(equal),
     )
 
 
-def _equal(answer: Answer) -> list[float]:
-    return [1 / len(answer.pairs)] * len(answer.pairs)
-
-
-def _attributes(each: JudgedList, answer: Answer, weights: Sequence[float], read: Read, own: Vectors) -> Scores:
-    """Σ_a weight_a · match_a, (products,)."""
-    total = np.zeros(len(each.products))
-    for place, name in enumerate(answer.record.attributes):
-        stated = answer.stated(place)
-        if not stated:
-            continue
-        vectors = own([text for text, _ in stated])
-        for index, item in enumerate(each.products):
-            value = _value(item.attributes, item.title, name, read)
-            if value is not None:
-                cosines = vectors @ own([value])[0]
-                sure = [Stated(text, c, float(cos)) for (text, c), cos in zip(stated, cosines, strict=True)]
-                total[index] += weights[place] * match(sure, value)
-    return total
+def _of_attributes(found: Sequence[Scored]) -> Scores:
+    return np.array([sum(term.value for term in one.terms) for one in found], float)
 
 
 ByQuery = Mapping[str, NDArray[np.float64]]
 """By way of ranking its nDCG@10 of each query, (queries,)."""
 
 
-def by_query(found: Sequence[Features]) -> ByQuery:
-    """Every way, and every way of `WAYS` with equal weights besides, its λ and overlap chosen in the same way."""
+def by_query(found: Sequence[Features], formula: Formula) -> ByQuery:
+    """Every way, its constants chosen by cross-validation; and the bundle's `formula`, whose constants are given."""
     foldings = [np.array([fold(each.query, folding) for each in found]) for folding in range(FOLDINGS)]
 
     def validated(settings: Iterable[Sequence[Scores]]) -> NDArray[np.float64]:
@@ -222,26 +191,29 @@ def by_query(found: Sequence[Features]) -> ByQuery:
         "title cosine": validated([[each.cosine for each in found]]),
         "title cosine, pretrained": validated([[each.pretrained for each in found]]),
         "BM25 on the title": validated([[each.bm25 for each in found]]),
-        "text + overlap": validated([[e.cosine + share * e.overlap for e in found] for share in OVERLAPS]),
     }
-    for name, (way, with_overlap) in WAYS.items():
-        for title, weights in ((name, way), (_with_equal(name), EQUAL[way])):
-            rows[title] = validated(
-                [e.cosine + share * e.overlap + strength * e.attributes[weights] for e in found]
-                for share, strength in product(OVERLAPS if with_overlap else (0.0,), STRENGTHS)
-            )
-    return rows
+    for name, (attributes, with_words) in WAYS.items():
+        settings = product(
+            OVERLAPS if with_words else (0.0,),
+            EXCLUSIONS if with_words else (0.0,),
+            STRENGTHS if attributes else (0.0,),
+        )
+        rows[name] = validated([[score(e, attributes or "model", *each) for e in found] for each in settings])
+    constants = formula.overlap, formula.exclusion, formula.strength
+    return rows | {"the bundle's constants": validated([[score(each, "model", *constants) for each in found]])}
 
 
-def _with_equal(way: str) -> str:
-    return f"{way}, equal weights"
+def score(each: Features, attributes: str, overlap: float, exclusion: float, strength: float) -> Scores:
+    """The products' scores, (products,), by the formula of `service.relevance`."""
+    weighted = each.equal if attributes == "equal" else each.model
+    return each.near + overlap * each.overlap - exclusion * each.excluded + strength * weighted
 
 
 def ranking(rows: ByQuery) -> Suite:
-    """nDCG@10 of every way, and what those of `WAYS` gain on the pretrained cosine and on their equal weights."""
+    """nDCG@10 of every way, and what those with attributes gain on the pretrained cosine and on equal weights."""
     base = rows["title cosine, pretrained"]
-    gains = {f"{name}: gain on the pretrained cosine": rows[name] - base for name in WAYS}
-    gains |= {f"{name}: gain on equal weights": rows[name] - rows[_with_equal(name)] for name in WAYS}
+    gains = {f"{name}: gain on the pretrained cosine": rows[name] - base for name in ("text", *WITH_EQUAL)}
+    gains |= {f"{name}: gain on equal weights": rows[name] - rows[equal] for name, equal in WITH_EQUAL.items()}
     return {name: measure.mean(values) for name, values in (dict(rows) | gains).items()}
 
 

@@ -24,6 +24,9 @@ from model_export.evaluation import Prediction
 from model_export.prior import Prior
 from model_export.records import Record
 from model_export.stage import hashes
+from service.bundle import Formula
+from service.matching.parsing import Parser
+from service.matching.units import Units
 
 LISTS = {"ESCI": "esci", "Chorus": "chorus"}
 """The sets of judged products, each with its folder below the data."""
@@ -37,6 +40,7 @@ class Setting:
     judge: Judge
     prior: Prior
     pretrained: Vectors
+    formula: Formula
 
     def baselines(self, train: Sequence[Record], dev: Sequence[Record]) -> Baselines:
         """Ranking metrics of every baseline that reads no query with the model."""
@@ -81,16 +85,16 @@ def run(setting: Setting) -> Findings:
 
 
 def _ranking(setting: Setting, found: Findings) -> None:
-    sets = []
+    sets, parser = [], Parser(Units.read())
     for title, folder in LISTS.items():
         path = setting.config.data / folder
         if path.is_dir():
             found.data |= {key.removeprefix("0/"): digest for key, digest in hashes([path]).items()}
             vectors = Remembered(setting.judge.vectors)
             ranked = ranking.features(
-                products.lists(setting.config, folder), setting.judge, vectors, setting.pretrained
+                products.lists(setting.config, folder), setting.judge, vectors, setting.pretrained, parser
             )
-            sets.append(ranking.by_query(ranked))
+            sets.append(ranking.by_query(ranked, setting.formula))
             found.suites[f"ranking products, {title}"] = ranking.ranking(sets[-1])
             found.splits.append(splits.of_lists(setting.config, title, folder))
         else:
