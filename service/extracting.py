@@ -8,7 +8,6 @@ Knows: the order of these steps. Does not know: how values are found or texts em
 
 import math
 import time
-import unicodedata
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 
 from service.embedding import Embedder
 from service.errors import BadInput, DeadlineExceeded
+from service.matching.wording import normalised
 from service.weighting import Value, Weigher
 
 
@@ -109,8 +109,3 @@ class Extractor:
             best = int(cosines.argmax())
             nearest[key] = Nearest(entries[best], max(-1.0, min(1.0, float(cosines[best]))))
         return nearest
-
-
-def normalised(text: str) -> str:
-    """The text as it is compared: compatibility forms made plain, whatever the case and the white space."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

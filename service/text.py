@@ -21,6 +21,9 @@ from service.naming import LEAST_LETTERS, plain_name
 Feed = dict[str, NDArray[np.int64]]
 
 PADDING_BLOCK = -1
+ROW_TOKENS, LEAST_ROOM = 128, 32
+"""Longer rows are split, but a row has so much room for candidates behind the longest query. Up to 128 tokens the int8
+graph's logits are the same to the bit wherever a candidate stands; and attention costs the square of a row's length."""
 
 
 @dataclass(frozen=True, slots=True)

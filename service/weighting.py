@@ -22,11 +22,18 @@ from service.explaining import Explanation
 from service.inflight import Compute
 from service.scoring import PairScore, RowScores
 from service.telemetry import Telemetry
-from service.text import AttributeTokens, QueryTokens, Row, Tokenizer, attribute_key, pack, query_key
+from service.text import (
+    LEAST_ROOM,
+    ROW_TOKENS,
+    AttributeTokens,
+    QueryTokens,
+    Row,
+    Tokenizer,
+    attribute_key,
+    pack,
+    query_key,
+)
 
-ROW_TOKENS, LEAST_ROOM = 128, 32
-"""Longer rows are split, but a row has so much room for candidates behind the longest query. Up to 128 tokens the int8
-graph's logits are the same to the bit wherever a candidate stands; and attention costs the square of a row's length."""
 SPLIT_TOKENS = 16
 """Threads that have nothing to do share a request's candidates, if each gets at least so many tokens of them."""
 FALLBACK_SHARE = 0.9

@@ -9,8 +9,9 @@ from fakes import FakeScorer, FakeSecondLevel, FakeVectors, run
 
 from service.embedding import Embedder
 from service.errors import BadInput, DeadlineExceeded
-from service.extracting import Extractor, normalised
+from service.extracting import Extractor
 from service.inflight import InFlight
+from service.matching.wording import normalised
 from service.prior import Prior
 from service.scoring import RowScores
 from service.telemetry import Telemetry

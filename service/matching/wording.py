@@ -4,6 +4,7 @@ Knows: words, the formula and its constants. Does not know: where cosines come f
 """
 
 import re
+import unicodedata
 from collections.abc import Set
 
 FLOOR = 0.3
@@ -24,6 +25,11 @@ WORD = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+")
 def listed(text: str) -> frozenset[str]:
     """The words of a list written by hand, spaces between them."""
     return frozenset(text.split())
+
+
+def normalised(text: str) -> str:
+    """The text as it is compared: compatibility forms made plain, whatever the case and the white space."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def words(text: str) -> list[str]:
