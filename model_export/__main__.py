@@ -1,4 +1,6 @@
-"""`python -m model_export STAGE --config FILE`: run one stage, or all of them; `evaluate` measures any bundle.
+"""`python -m model_export STAGE --config FILE`: run one stage, or all of them.
+
+`evaluate` measures any bundle, `fill` fills the gaps of a catalogue with one.
 
 Knows: which stage reads which folder, which options and which code it depends on. Does not know: what a stage does.
 """
@@ -15,6 +17,7 @@ from model_export import config as configuration
 from model_export import stage
 from model_export.benchmark import command
 from model_export.config import BadConfig, Config
+from model_export.filling import command as filling
 from model_export.records import BadRecord
 from model_export.stage import StageFailed
 from service.errors import RankerError
@@ -150,6 +153,8 @@ def main() -> None:
     try:
         if sys.argv[1:2] == ["evaluate"]:
             command.main(sys.argv[2:], shipped=SHIPPED)
+        elif sys.argv[1:2] == ["fill"]:
+            filling.main(sys.argv[2:])
         else:
             _run_stages()
     except (BadConfig, BadRecord, StageFailed, RankerError) as error:
@@ -160,7 +165,8 @@ def _run_stages() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m model_export",
         description="From data to a bundle.",
-        epilog="'evaluate' in place of a stage measures a bundle: see python -m model_export evaluate --help.",
+        epilog="In place of a stage, 'evaluate' measures a bundle and 'fill' fills a catalogue's missing attributes: "
+        "see python -m model_export evaluate --help, python -m model_export fill --help.",
     )
     parser.add_argument("stage", choices=("all", *NAMES), help="'all' runs each stage that has something to do")
     parser.add_argument("--config", type=Path, default=SHIPPED, help="the run's TOML file (default: the shipped one)")

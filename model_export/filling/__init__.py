@@ -1,0 +1,1 @@
+"""A catalogue's missing attributes, filled with what its products' titles and descriptions state."""
