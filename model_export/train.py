@@ -39,8 +39,9 @@ from service.text import Tokenizer
 CHECKPOINT = "checkpoint.pt"
 PRODUCTS = "matrix products"
 """What transformers calls `product_attention` here."""
-DEV_RECORDS = 1000
-"""At most so many dev records of each source are ranked at every evaluation."""
+DEV_RECORDS, LEAST_DEV = 1000, 100
+"""At most so many dev records of each source are ranked at every evaluation; sources with fewer than the least do not
+decide which weights are kept, unless there are no others: their chance would."""
 
 
 @dataclass
@@ -209,7 +210,8 @@ class Trainer:
             if dev
         }
         by_source = {name: metrics.mean(values) for name, values in found.items()}
-        score = metrics.mean(list(by_source.values()))
+        large = [value for name, value in by_source.items() if len(self._dev[name]) >= LEAST_DEV]
+        score = metrics.mean(large or list(by_source.values()))
         progress.dev.append({"step": progress.step, **by_source})
         bar.write(f"step {progress.step}: dev nDCG " + ", ".join(f"{n} {v:.4f}" for n, v in by_source.items()))
         if score > progress.best or math.isnan(score):

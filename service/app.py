@@ -33,6 +33,7 @@ from service.cores import in_group, usable_cores
 from service.deployment import Deployments, Parts
 from service.embedding import Embedder
 from service.errors import StartError, SwapRefused
+from service.extracting import Extractor
 from service.inflight import InFlight
 from service.matching.parsing import Parser
 from service.matching.units import Units
@@ -214,7 +215,7 @@ def _build(folder: Path, settings: Settings, telemetry: Telemetry, redis: RedisC
         part_tokens=threads * batch_tokens // 2,  # half a batch for each thread: others wait for less than a whole one
     )
     ranker = Ranker(weigher, embedder, parser, bundle.formula, tokenizer.plain)
-    return Parts(bundle, model, batcher, weigher, embedder, ranker)
+    return Parts(bundle, model, batcher, weigher, Extractor(weigher, embedder, parser), ranker)
 
 
 def _on_signal(number: signal.Signals, deployments: Deployments) -> None:

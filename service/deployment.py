@@ -14,7 +14,6 @@ from typing import Self
 
 from service.batching import Batcher
 from service.bundle import Bundle
-from service.embedding import Embedder
 from service.errors import StartError, SwapRefused
 from service.extracting import Extractor
 from service.model import Model
@@ -37,7 +36,7 @@ class Parts:
     model: Model
     batcher: Batcher
     weigher: Weigher
-    embedder: Embedder
+    extractor: Extractor
     ranker: Ranker
 
 
@@ -46,8 +45,7 @@ class Deployment:
 
     def __init__(self, parts: Parts) -> None:
         self.bundle, self.model, self.weigher = parts.bundle, parts.model, parts.weigher
-        self.embedder, self.ranker = parts.embedder, parts.ranker
-        self.extractor = Extractor(parts.weigher, parts.embedder)
+        self.extractor, self.ranker = parts.extractor, parts.ranker
         self._readiness = Readiness(parts.batcher)
         self._batcher = parts.batcher
         self._users = 0

@@ -1,7 +1,7 @@
 """The values that a text states, and the entries of a caller's vocabulary that they mean.
 
 A value is what the weights' own path says of the text and an attribute; an entry is the one that reads the same, else
-the one whose vector is nearest.
+the one that it agrees with most, as values do in `/v1/rank`.
 
 Knows: the order of these steps. Does not know: how values are found or texts embedded, HTTP.
 """
@@ -17,12 +17,14 @@ import numpy as np
 
 from service.embedding import Embedder
 from service.errors import BadInput, DeadlineExceeded
+from service.matching.nearest import most_agreeing
+from service.matching.parsing import Parser
 from service.matching.wording import normalised
 from service.weighting import Value, Weigher
 
 
 class Nearest(NamedTuple):
-    """An entry of the vocabulary, and its similarity to the value: a cosine, 1 where both read the same."""
+    """An entry of the vocabulary, and how well the value agrees with it, in [-1, 1]: 1 where both read the same."""
 
     entry: str
     similarity: float
@@ -51,8 +53,8 @@ class Extraction:
 class Extractor:
     """Reads the values of one text after another."""
 
-    def __init__(self, weigher: Weigher, embedder: Embedder) -> None:
-        self._weigher, self._embedder = weigher, embedder
+    def __init__(self, weigher: Weigher, embedder: Embedder, parser: Parser) -> None:
+        self._weigher, self._embedder, self._parser = weigher, embedder, parser
 
     async def extract(
         self,
@@ -106,6 +108,7 @@ class Extractor:
         vectors = dict(zip(texts, await self._embedder.vectors(texts, deadline=deadline), strict=True))
         for key, entries in left.items():
             cosines = np.stack([vectors[normalised(entry)] for entry in entries]) @ vectors[normalised(key[0])]
-            best = int(cosines.argmax())
-            nearest[key] = Nearest(entries[best], max(-1.0, min(1.0, float(cosines[best]))))
+            stored = [self._parser.wanted(normalised(entry)) for entry in entries]
+            best, agreed = most_agreeing(self._parser.found(normalised(key[0])), stored, cosines.tolist())
+            nearest[key] = Nearest(entries[best], agreed)
         return nearest

@@ -16,6 +16,7 @@ from service.bundle import Bundle, Formula, default_folder
 from service.deployment import Deployment, Deployments, Parts
 from service.embedding import Embedder
 from service.errors import BundleError, Overloaded, SwapRefused
+from service.extracting import Extractor
 from service.inflight import InFlight
 from service.matching.parsing import Parser
 from service.matching.units import Units
@@ -66,8 +67,10 @@ class Builder:
             temperature=1.0, value_threshold=0.5,
         )  # fmt: skip
         embedder = Embedder(self._tokenizer, batcher, FakeVectors(), self._telemetry, width=4, part_tokens=64)
-        ranker = Ranker(weigher, embedder, Parser(Units({})), bundle.formula, self._tokenizer.plain)
-        return Parts(bundle, self._model, batcher, weigher, embedder, ranker)
+        parser = Parser(Units({}))
+        ranker = Ranker(weigher, embedder, parser, bundle.formula, self._tokenizer.plain)
+        extractor = Extractor(weigher, embedder, parser)
+        return Parts(bundle, self._model, batcher, weigher, extractor, ranker)
 
 
 @pytest.fixture

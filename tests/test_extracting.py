@@ -11,6 +11,8 @@ from service.embedding import Embedder
 from service.errors import BadInput, DeadlineExceeded
 from service.extracting import Extractor
 from service.inflight import InFlight
+from service.matching.parsing import Parser
+from service.matching.units import Units
 from service.matching.wording import normalised
 from service.prior import Prior
 from service.scoring import RowScores
@@ -44,7 +46,9 @@ def extractor(tokenizer: Tokenizer, scorer: FakeScorer | None = None) -> Extract
         tokenizer, scorer, FakeSecondLevel(), InFlight(), Prior({}, 0.0), telemetry,
         temperature=1.0, value_threshold=0.5,
     )  # fmt: skip
-    return Extractor(weigher, Embedder(tokenizer, scorer, FakeVectors(), telemetry, width=4, part_tokens=100))
+    return Extractor(
+        weigher, Embedder(tokenizer, scorer, FakeVectors(), telemetry, width=4, part_tokens=100), Parser(Units({}))
+    )
 
 
 def test_values_come_in_the_order_asked_and_without_a_vocabulary_nothing_is_embedded(tokenizer: Tokenizer) -> None:
@@ -58,13 +62,13 @@ def test_values_come_in_the_order_asked_and_without_a_vocabulary_nothing_is_embe
     run(work)
 
 
-def test_the_nearest_entry_is_that_of_the_nearest_vector(tokenizer: Tokenizer) -> None:
+def test_the_nearest_entry_is_the_one_that_the_value_agrees_with_most(tokenizer: Tokenizer) -> None:
     async def work() -> None:
         found = await extractor(tokenizer).extract("Navy rug", ["color", "size"], {"color": ["red", "blue", "crimson"]})
         ((color,), (size,)) = found.values
         assert color.nearest
         assert color.nearest.entry == "blue"
-        assert color.nearest.similarity == pytest.approx(np.cos(0.1), abs=1e-3)
+        assert color.nearest.similarity == pytest.approx(0.8)
         assert size.nearest is None
 
     run(work)

@@ -1,14 +1,12 @@
 """The values that a catalogue's owner stores: a JSON file {attribute: [value, …]}, and what a stated value means there.
 
-What it means is the entry that it agrees with most, by the same rules as a product's value with a wish in `/v1/rank`:
-"navy" is a blue, "soft leather" a leather, "16GB" is "16 GB". Cosines alone take "navy" for beige.
+What it means is the entry that it agrees with most, as in `/v1/extract`.
 
 Knows: the file, what is kept. Does not know: the rules, how a vector is made, products.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 
 from model_export.filling import products
 from model_export.records import BadRecord
-from service.matching.agreement import agreement
+from service.matching.nearest import most_agreeing
 from service.matching.parsing import Parser, Wanted
 from service.matching.units import Units
 from service.matching.wording import normalised
@@ -73,10 +71,8 @@ class Vocabulary:
             return Nearest(same, 1.0)
         wanted, vectors = self._of(attribute)
         cosines = (vectors @ self._vectors([plain])[0]).tolist()
-        found = self._parser.found(plain)
-        agreements = [agreement(*each) for each in zip(wanted, repeat(found), cosines)]
-        best = max(range(len(stored)), key=lambda place: (agreements[place], cosines[place]))
-        return Nearest(stored[best], agreements[best])
+        best, agreed = most_agreeing(self._parser.found(plain), wanted, cosines)
+        return Nearest(stored[best], agreed)
 
     def _of(self, attribute: str) -> tuple[list[Wanted], NDArray[np.float32]]:
         """An attribute's entries, parsed, and their vectors (entries, width)."""
