@@ -1,6 +1,6 @@
 """Which of the values that somebody stores a stated one means.
 
-Cosines alone take "navy" for beige; by the rules of `agreement` it is a blue, "soft leather" a leather, "16GB" is "16 GB".
+Cosines alone take "navy" for beige; by the rules of `agreement` it is a blue, "soft leather" a leather, "16GB" "16 GB".
 
 Knows: which of several agreements is best. Does not know: the rules, where texts and cosines come from.
 """
