@@ -19,6 +19,11 @@ SENSE = [
     ("toddler boys winter jacket", ("department",), ("screen size", "voltage")),
     ("pack of 12 white crew socks", ("quantity", "color"), ("memory", "voltage")),
     ("long sleeve black t shirt", ("sleeve length", "color"), ("battery life", "flavor")),
+    ("红色羊毛地毯", ("颜色", "材质"), ("鞋码", "电池寿命")),
+    ("红色 羊毛 地毯", ("颜色", "材质"), ("鞋码", "电池寿命")),
+    ("女士跑鞋", ("鞋码", "目标性别"), ("口味", "屏幕尺寸")),
+    ("纯棉长袖衬衫", ("袖长类型", "面料"), ("口味", "电池类型")),
+    ("红色羊毛地毯", ("color", "material"), ("shoe size", "battery life")),
 ]
 
 
@@ -38,6 +43,9 @@ def test_what_the_query_is_about_comes_first(
         ("red wool runner rug 2x8", "material", "wool"),
         ("red wool runner rug 2x8", "size", "2x8"),
         ("nike running shoes", "brand", "nike"),
+        ("红色羊毛地毯", "颜色", "红色"),
+        ("红色羊毛地毯", "材质", "羊毛"),
+        ("蓝色 陶瓷 花瓶", "颜色", "蓝色"),
     ],
 )
 def test_values_are_the_words_that_state_the_attribute(

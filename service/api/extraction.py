@@ -96,8 +96,8 @@ class ExtractBatchRequest(Wire):
 class NearestAnswer(TypedDict):
     """The nearest entry of the vocabulary.
 
-    `similarity`, in [-1, 1], says how well the value agrees with it by the rules of /v1/rank ("navy" is a blue); it is 1
-    where both read the same whatever the case and the white space.
+    `similarity`, in [-1, 1], says how well the value agrees with it by the rules of /v1/rank ("navy" is a blue); it is
+    1 where both read the same whatever the case and the white space.
     """
 
     entry: str
