@@ -46,7 +46,7 @@ EXCLUDED: dict[str, list[Callable[..., Any]]] = {
 }
 """A batch answers each of its requests for itself: one that does not fit gets an error among the results."""
 
-app = create_app(Settings.model_validate({"device": "cpu", "admin_key": ADMIN_KEY}))
+app = create_app(Settings.model_validate({"device": "cpu", "admin_key": ADMIN_KEY, "max_body_bytes": 100_000_000}))
 schema = schemathesis.openapi.from_asgi("/openapi.json", app)
 
 
