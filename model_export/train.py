@@ -7,7 +7,7 @@ start and the examples, ONNX, what a loss is made of.
 import copy
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -210,8 +210,7 @@ class Trainer:
             if dev
         }
         by_source = {name: metrics.mean(values) for name, values in found.items()}
-        large = [value for name, value in by_source.items() if len(self._dev[name]) >= LEAST_DEV]
-        score = metrics.mean(large or list(by_source.values()))
+        score = deciding(by_source, {name: len(dev) for name, dev in self._dev.items()})
         progress.dev.append({"step": progress.step, **by_source})
         bar.write(f"step {progress.step}: dev nDCG " + ", ".join(f"{n} {v:.4f}" for n, v in by_source.items()))
         if score > progress.best or math.isnan(score):
@@ -283,6 +282,12 @@ class Texts:
         chance = np.random.default_rng((seed, step))
         part = chance.choice(len(self.texts), min(size, len(self.texts)), replace=False)
         return [self.texts[index] for index in part], self.meanings[part].float()
+
+
+def deciding(by_source: Mapping[str, float], sizes: Mapping[str, int]) -> float:
+    """The mean over the sources with at least `LEAST_DEV` dev records, or over all where none has so many."""
+    large = [value for name, value in by_source.items() if sizes[name] >= LEAST_DEV]
+    return metrics.mean(large or list(by_source.values()))
 
 
 def merged(ranker: PackedRanker) -> dict[str, Tensor]:

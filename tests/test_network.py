@@ -1,5 +1,6 @@
 """The network: what it says of a candidate is a fact of the query and that candidate alone."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import row, tiny_ranker, tiny_tokenizer, write_tokenizer
 from torch import Tensor
+from transformers import AttentionInterface
 
-from model_export.network import PackedRanker, Scores, visible
+from model_export.network import PackedRanker, Scores, product_attention, visible
 from service.text import Row, Tokenizer, collate, pack
 
 QUERY = "red wool rug"
@@ -144,3 +146,29 @@ def test_the_embedding_does_not_depend_on_the_candidates_or_on_longer_rows(
 def test_an_embedding_depends_on_the_query(ranker: PackedRanker, tokenizer: Tokenizer) -> None:
     one, other = scores(ranker, row(tokenizer, QUERY, "color"), row(tokenizer, "blue lamp", "color")).embeddings
     assert (one - other).abs().max().item() > 1e-2
+
+
+def test_attention_by_matrix_products_says_the_same(ranker: PackedRanker, tokenizer: Tokenizer) -> None:
+    rows = [row(tokenizer, QUERY, *NAMES), row(tokenizer, "rug", "color")]
+    fused = scores(ranker, *rows)
+    AttentionInterface.register("matrix products", product_attention)
+    other = copy.deepcopy(ranker)
+    other.encoder.set_attn_implementation("matrix products")
+    mine = scores(other, *rows)
+    assert near(mine.logits[0], fused.logits[0])
+    assert near(mine.logits[1, :1], fused.logits[1, :1])
+    assert near(mine.embeddings, fused.embeddings)
+
+
+def test_before_training_the_embedding_is_the_mean_of_the_query_alone(tokenizer: Tokenizer) -> None:
+    ranker = tiny_ranker()
+    feed = {name: torch.from_numpy(array) for name, array in collate([row(tokenizer, QUERY, "color")]).items()}
+    with torch.inference_mode():
+        hidden = ranker.encoder(
+            input_ids=feed["input_ids"],
+            attention_mask=visible(feed["block_ids"]),
+            token_type_ids=(feed["block_ids"] > 0).to(feed["input_ids"].dtype),
+            position_ids=feed["position_ids"],
+        ).last_hidden_state
+        mean = hidden[0, feed["block_ids"][0] == 0].mean(0)
+        assert near(ranker(**feed).embeddings[0], mean / mean.norm())

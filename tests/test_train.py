@@ -21,7 +21,7 @@ from model_export.network import PackedRanker, Scores
 from model_export.pretrained import load_bert
 from model_export.records import Product, Record
 from model_export.stage import StageFailed
-from model_export.train import CHECKPOINT, Trainer, train, whole_batches
+from model_export.train import CHECKPOINT, Trainer, deciding, train, whole_batches
 
 
 def configured(base: Path, **training: Any) -> Config:
@@ -406,3 +406,9 @@ def test_the_ranking_of_products_raises_the_weight_of_what_tells_the_right_one(b
         for state in (untrained, kept(tmp_path / "out"))
     )
     assert after > 0.8 > before
+
+
+def test_small_dev_sets_do_not_decide_unless_there_are_no_others() -> None:
+    found = {"large": 0.9, "small": 0.1}
+    assert deciding(found, {"large": 100, "small": 5}) == 0.9
+    assert deciding(found, {"large": 20, "small": 5}) == pytest.approx(0.5)
