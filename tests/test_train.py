@@ -394,7 +394,7 @@ def test_the_ranking_of_products_raises_the_weight_of_what_tells_the_right_one(b
         )
         for query in MEANT
     ]
-    config = configured(base, steps=40, ranking_loss=1.0, value_loss=0.0, evaluate_every=40)
+    config = configured(base, steps=120, ranking_loss=1.0, value_loss=0.0, evaluate_every=120)
     examples = examples_of(tmp_path, config, dev=[], train=sold)
     tells = np.array([[[0.5, 0.0], [-0.5, 0.0]]] * len(sold), np.float32)
     np.save(examples / f"shop{MATCHES}", tells)
