@@ -153,7 +153,7 @@ def speed(url: str, repeats: int) -> dict[str, Any]:
             query = f"red wool rug {number}"
             took["rank"].append(post("/v1/rank", {"query": query, "products": known}))
             took["weights"].append(post("/v1/weights", {"query": f"{query} b", "attributes": [*ATTRIBUTES]}))
-            new = [post("/v1/rank", {"query": "red rug", "products": [*made(1000, f"new{n}")]}) for n in range(3)]
+        new = [post("/v1/rank", {"query": "red rug", "products": [*made(1000, f"new{n}")]}) for n in range(3)]
         alone = statistics.median(weigh_anew(client) for _ in range(repeats))
         beside = statistics.median(weigh_beside(url, {"query": "red rug", "products": [*made(1000, "beside")]}))
     rank, weights = statistics.median(took["rank"]), statistics.median(took["weights"])
