@@ -172,6 +172,13 @@ def test_a_second_earlier_than_it_was_told_it_gets_nothing() -> None:
     assert client.get("/v1/weights", headers=shown("a")).status_code == 429
 
 
+def test_every_route_that_asks_the_model_counts() -> None:
+    with opened(rate_limit=0.001) as client:
+        paths = [path for path, found in client.get("/openapi.json").json()["paths"].items() if "post" in found]
+        client.post("/v1/weights", json=BODY)
+        assert {path: client.post(path).status_code for path in paths} == dict.fromkeys(paths, 429)
+
+
 def test_one_keys_rate_does_not_touch_anothers() -> None:
     client = bare(keys=["a", "b"], rate=Rate(0.25, lambda: 0.0))
     assert [client.get("/v1/weights", headers=shown(key)).status_code for key in "aabb"] == [200, 429, 200, 429]

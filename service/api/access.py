@@ -19,7 +19,7 @@ from service.telemetry import Telemetry
 
 OPEN = ("/livez", "/readyz", "/docs", "/openapi.json")
 """Paths for which no key is wanted."""
-ADMIN, COUNTED = "/admin", "/v1/"
+ADMIN, COUNTED = "/admin", ("/v1/", "/v2/", "/rerank")
 CALLERS_KNOWN = 10_000
 ROUNDING = 1e-6
 """Of a request: who has waited as long as it was told must not fail on the clock's last digits."""
