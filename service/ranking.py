@@ -25,14 +25,12 @@ from service.bundle import Formula
 from service.errors import BadInput, DeadlineExceeded, ModelFailed, Overloaded
 from service.matching.parsing import Parser
 from service.relevance import Cosine, Product, Scored, Wishes
-from service.weighting import Weigher, Weighting
+from service.weighting import Weigher, Weighting, wanted_by
 
 MOST_ATTRIBUTES = 256
 """So many names are weighed, those that most products have first."""
 AT_ONCE = 64
 """So many products are scored before others are heard."""
-FALLBACK_SHARE = 0.9
-"""Of the time that is left when texts are to be embedded, where a fallback is taken."""
 
 Preferences = Mapping[str, Mapping[str, float]]
 """How strongly each value of an attribute is wanted, in [-1, 1], by the attribute's name."""
@@ -105,7 +103,7 @@ class Ranker:
                 wishes.state(found.attribute, found.values)
         try:
             async with while_scoring or nullcontext():
-                by = _by(deadline, fallback=fallback)
+                by = wanted_by(time.monotonic(), deadline, fallback=fallback)
                 await self._join(wishes, names, preferences or {}, by)
                 cosine = await self._cosine([*wishes.own_texts(), *_texts(wishes, products)], by)
         except (Overloaded, ModelFailed, DeadlineExceeded) as error:
@@ -165,12 +163,6 @@ def _is_readable(text: str) -> bool:
 
 def _texts(wishes: Wishes, products: Sequence[Product]) -> Iterable[str]:
     return (text for product in products for text in wishes.texts(product))
-
-
-def _by(deadline: float, *, fallback: bool) -> float:
-    """When the texts' vectors are too late for this caller."""
-    now = time.monotonic()
-    return now + (deadline - now) * FALLBACK_SHARE if fallback else deadline
 
 
 def _no_cosine(_one: str, _other: str) -> float:

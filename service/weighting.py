@@ -265,7 +265,7 @@ class Weigher:
         none of them: the prior answers for what is still unknown then.
         """
         now = time.monotonic()
-        by = _wanted_by(now, deadline, fallback=fallback)
+        by = wanted_by(now, deadline, fallback=fallback)
 
         def compute(attributes: Sequence[bytes]) -> Awaitable[dict[bytes, PairScore]]:
             return self._score(weighing, attributes, by)
@@ -346,7 +346,7 @@ class Weigher:
         Raises as `complete` does. With `fallback` none of them: then nothing is explained.
         """
         now = time.monotonic()
-        by = _wanted_by(now, deadline, fallback=fallback)
+        by = wanted_by(now, deadline, fallback=fallback)
         explained = {weighing.candidates.keys[found.position]: found.logit for found in weighting.attributes[:first]}
         query, names = weighing.tokens, [weighing.candidates.tokens[key] for key in explained]
         parts = explaining.sub_queries(query)
@@ -372,7 +372,7 @@ class Weigher:
         return replace(weighting, attributes=tuple(told))
 
 
-def _wanted_by(now: float, deadline: float, *, fallback: bool) -> float:
+def wanted_by(now: float, deadline: float, *, fallback: bool) -> float:
     """When the model's answer is too late for this caller."""
     return now + (deadline - now) * FALLBACK_SHARE if fallback else deadline
 
