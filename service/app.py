@@ -214,7 +214,7 @@ def _build(folder: Path, settings: Settings, telemetry: Telemetry, redis: RedisC
         width=model.width,
         part_tokens=threads * batch_tokens // 2,  # half a batch for each thread: others wait for less than a whole one
     )
-    ranker = Ranker(weigher, embedder, parser, bundle.formula, tokenizer.plain)
+    ranker = Ranker(weigher, embedder, parser, bundle.formula, tokenizer.plain, telemetry)
     return Parts(bundle, model, batcher, weigher, Extractor(weigher, embedder, parser), ranker)
 
 

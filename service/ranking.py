@@ -25,6 +25,7 @@ from service.bundle import Formula
 from service.errors import BadInput, DeadlineExceeded, ModelFailed, Overloaded
 from service.matching.parsing import Parser
 from service.relevance import Cosine, Product, Scored, Wishes
+from service.telemetry import Telemetry
 from service.weighting import Weigher, Weighting, wanted_by
 
 MOST_ATTRIBUTES = 256
@@ -68,10 +69,16 @@ class Ranker:
     """Ranks the products of one query after another. `plain` reads a name as words."""
 
     def __init__(
-        self, weigher: Weigher, embedder: Embedder, parser: Parser, formula: Formula, plain: Callable[[str], str]
+        self,
+        weigher: Weigher,
+        embedder: Embedder,
+        parser: Parser,
+        formula: Formula,
+        plain: Callable[[str], str],
+        telemetry: Telemetry,
     ) -> None:
         self._weigher, self._embedder, self._plain = weigher, embedder, plain
-        self._parser, self._formula = parser, formula
+        self._parser, self._formula, self._telemetry = parser, formula, telemetry
 
     async def rank(
         self,
@@ -109,7 +116,10 @@ class Ranker:
         except (Overloaded, ModelFailed, DeadlineExceeded) as error:
             if not fallback:
                 raise
-            cosine, degraded = _no_cosine, degraded or error.code
+            cosine = _no_cosine
+            if not degraded:  # else the weigher has counted this answer
+                self._telemetry.degraded.labels(error.code).inc()
+                degraded = error.code
         scored = []
         for index, product in enumerate(products):
             if index % AT_ONCE == AT_ONCE - 1:

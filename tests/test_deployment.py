@@ -68,7 +68,7 @@ class Builder:
         )  # fmt: skip
         embedder = Embedder(self._tokenizer, batcher, FakeVectors(), self._telemetry, width=4, part_tokens=64)
         parser = Parser(Units({}))
-        ranker = Ranker(weigher, embedder, parser, bundle.formula, self._tokenizer.plain)
+        ranker = Ranker(weigher, embedder, parser, bundle.formula, self._tokenizer.plain, self._telemetry)
         extractor = Extractor(weigher, embedder, parser)
         return Parts(bundle, self._model, batcher, weigher, extractor, ranker)
 

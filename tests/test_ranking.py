@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from service.bundle import Formula
 from service.errors import BadInput, DeadlineExceeded, Overloaded
 from service.inflight import InFlight
-from service.matching.parsing import Parser
+from service.matching.parsing import Parser, Value
 from service.matching.units import Units
 from service.prior import Prior
 from service.ranking import Ranker, Ranking, attributes_of
@@ -65,13 +65,18 @@ NAMES = {"color": 0.0, "product colour": 0.1, "material": 1.5, "shade": 0.2}
 
 
 def ranker(
-    tokenizer: Tokenizer, parser: Parser, embedder: Directions | None = None, scorer: FakeScorer | None = None
+    tokenizer: Tokenizer,
+    parser: Parser,
+    embedder: Directions | None = None,
+    scorer: FakeScorer | None = None,
+    telemetry: Telemetry | None = None,
 ) -> Ranker:
+    telemetry = telemetry or Telemetry()
     weigher = Weigher(
-        tokenizer, scorer or States(tokenizer, "color"), FakeSecondLevel(), InFlight(), Prior({}, 0.0), Telemetry(),
+        tokenizer, scorer or States(tokenizer, "color"), FakeSecondLevel(), InFlight(), Prior({}, 0.0), telemetry,
         temperature=1.0, value_threshold=0.5,
     )  # fmt: skip
-    return Ranker(weigher, embedder or Directions(NAMES), parser, FORMULA, tokenizer.plain)
+    return Ranker(weigher, embedder or Directions(NAMES), parser, FORMULA, tokenizer.plain, telemetry)
 
 
 def matches(ranking: Ranking) -> dict[tuple[int, str], float]:
@@ -157,6 +162,21 @@ def test_with_a_fallback_words_alone_put_products_in_order(tokenizer: Tokenizer,
         found = await one.rank("wool rug", [Product("lamp", {}), Product("wool rug", {})], fallback=True)
         assert [each.index for each in found.products] == [1, 0]
         assert found.degraded == "overloaded"
+
+    run(work)
+
+
+@pytest.mark.parametrize("attributes", [{}, {"color": "red"}])
+@pytest.mark.parametrize("weighs", [True, False])
+def test_an_answer_without_the_model_is_counted_once(
+    tokenizer: Tokenizer, parser: Parser, attributes: dict[str, Value], weighs: bool
+) -> None:
+    async def work() -> None:
+        telemetry = Telemetry()
+        scorer = States(tokenizer, "color") if weighs else FakeScorer(Overloaded("full"))
+        one = ranker(tokenizer, parser, Directions({}, Overloaded("full")), scorer, telemetry)
+        await one.rank("red rug", [Product("rug", attributes)], fallback=True)
+        assert telemetry.registry.get_sample_value("ranker_degraded_total", {"reason": "overloaded"}) == 1
 
     run(work)
 
