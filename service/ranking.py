@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,9 @@ from service.weighting import Weigher, Weighting, wanted_by
 MOST_ATTRIBUTES = 256
 """So many names are weighed, those that most products have first."""
 AT_ONCE = 64
-"""So many products are scored before others are heard."""
+"""So many products are read or scored before others are heard."""
+_A = TypeVar("_A")
+_B = TypeVar("_B")
 
 Preferences = Mapping[str, Mapping[str, float]]
 """How strongly each value of an attribute is wanted, in [-1, 1], by the attribute's name."""
@@ -112,23 +114,21 @@ class Ranker:
             async with while_scoring or nullcontext():
                 by = wanted_by(time.monotonic(), deadline, fallback=fallback)
                 await self._join(wishes, names, preferences or {}, by)
-                cosine = await self._cosine([*wishes.own_texts(), *_texts(wishes, products)], by)
+                read = await _in_turns(wishes.read, products)
+                texts = [*wishes.own_texts(), *(text for each in read for text in each.texts())]
+                cosine = await self._cosine(texts, by)
         except (Overloaded, ModelFailed, DeadlineExceeded) as error:
             if not fallback:
                 raise
-            cosine = _no_cosine
+            read, cosine = await _in_turns(wishes.read, products), _no_cosine
             if not degraded:  # else the weigher has counted this answer
                 self._telemetry.degraded.labels(error.code).inc()
                 degraded = error.code
-        scored = []
-        for index, product in enumerate(products):
-            if index % AT_ONCE == AT_ONCE - 1:
-                await asyncio.sleep(0)
-            scored.append(RankedProduct(index, wishes.scored(product, cosine)))
+        scored = await _in_turns(lambda each: wishes.scored(each, cosine), read)
         if time.monotonic() > deadline:
             raise DeadlineExceeded("the answer was ready too late for the request's time")
-        scored.sort(key=lambda each: -each.scored.score)
-        return Ranking(tuple(scored), weighting, degraded)
+        ranked = sorted(map(RankedProduct, range(len(scored)), scored), key=lambda each: -each.scored.score)
+        return Ranking(tuple(ranked), weighting, degraded)
 
     async def _join(self, wishes: Wishes, names: Sequence[str], preferences: Preferences, by: float) -> None:
         """Give names of which the query states nothing what it states of their likes, and what is preferred of them."""
@@ -171,8 +171,14 @@ def _is_readable(text: str) -> bool:
     return any(map(str.isalnum, text))
 
 
-def _texts(wishes: Wishes, products: Sequence[Product]) -> Iterable[str]:
-    return (text for product in products for text in wishes.texts(product))
+async def _in_turns(step: Callable[[_A], _B], each: Sequence[_A]) -> list[_B]:
+    """What a step makes of each; in between others are heard."""
+    made: list[_B] = []
+    for first in range(0, len(each), AT_ONCE):
+        if first:
+            await asyncio.sleep(0)
+        made += map(step, each[first : first + AT_ONCE])
+    return made
 
 
 def _no_cosine(_one: str, _other: str) -> float:

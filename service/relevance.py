@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from service.bundle import Formula
 from service.matching import wording
-from service.matching.agreement import agreement, needs_cosine
+from service.matching.agreement import with_cosine, without_cosine
 from service.matching.negation import affirmed, is_negated, negated_spans, outside
 from service.matching.parsing import Found, Parser, Value, Wanted
 
@@ -43,6 +43,41 @@ class Wish(NamedTuple):
     text: str
     share: float
     wanted: Wanted
+
+
+class Compared(NamedTuple):
+    """A product's value of an attribute of which something is wanted.
+
+    `settled` says how well it agrees with each wish, None where that hangs on a cosine.
+    """
+
+    attribute: str
+    value: Value
+    found: Found
+    wishes: tuple[Wish, ...]
+    settled: tuple[float | None, ...]
+
+    def match(self, cosine: Cosine) -> float:
+        """In [-1, 1]; of texts alone the cosine is known, and elsewhere counts 0."""
+        total = 0.0
+        for wish, agreed in zip(self.wishes, self.settled, strict=True):
+            if agreed is None:
+                near = cosine(wish.text, self.value) if isinstance(self.value, str) else 0.0
+                agreed = with_cosine(wish.wanted, self.found, near)
+            total += wish.share * agreed
+        return total / len(self.wishes)
+
+
+class Read(NamedTuple):
+    """A product, its text and what of it is wanted, as far as that can be told without an embedding."""
+
+    text: str
+    compared: tuple[Compared, ...]
+
+    def texts(self) -> Iterator[str]:
+        """Every text whose embedding the score needs."""
+        yield self.text
+        yield from (each.value for each in self.compared if isinstance(each.value, str) and None in each.settled)
 
 
 class Term(NamedTuple):
@@ -79,7 +114,7 @@ class Wishes:
     def __init__(self, query: str, parser: Parser, formula: Formula) -> None:
         spans = negated_spans(query)
         self.affirmed = affirmed(query, spans) or query
-        self._query, self._spans, self._parser, self._formula = query, spans, parser, formula
+        self._spans, self._parser, self._formula = spans, parser, formula
         self._words = frozenset(wording.words(self.affirmed))
         self._excluded = [frozenset(wording.words(query[start:end])) for start, end in spans]
         self._wishes: dict[str, tuple[Wish, ...]] = {}
@@ -108,14 +143,17 @@ class Wishes:
         """Whether anything is wanted of it."""
         return bool(self._wishes.get(attribute))
 
-    def texts(self, product: Product) -> Iterator[str]:
-        """Every text of a product whose embedding its score needs."""
-        yield product.text
-        for attribute, value in product.attributes.items():
-            if isinstance(value, str) and (wishes := self._wishes.get(attribute)):
+    def read(self, product: Product) -> Read:
+        """The product, beside what is wanted now."""
+        return Read(product.text, tuple(self._compared(product.attributes)))
+
+    def _compared(self, attributes: Mapping[str, Value]) -> Iterator[Compared]:
+        for attribute, wishes in self._wishes.items():
+            value = attributes.get(attribute)
+            if value is not None and wishes:
                 found = self._parser.found(value)
-                if any(needs_cosine(wish.wanted, found) for wish in wishes):
-                    yield value
+                settled = tuple([without_cosine(wish.wanted, found) for wish in wishes])
+                yield Compared(attribute, value, found, wishes, settled)
 
     def own_texts(self) -> Iterator[str]:
         """Every text of the query whose embedding the scores need."""
@@ -123,14 +161,13 @@ class Wishes:
         for wishes in self._wishes.values():
             yield from (wish.text for wish in wishes)
 
-    def scored(self, product: Product, cosine: Cosine) -> Scored:
-        """The product's score."""
-        text = self._text(product, cosine)
-        terms = tuple(self._terms(product, cosine))
+    def scored(self, read: Read, cosine: Cosine) -> Scored:
+        """The product's score; `cosine` is asked about `own_texts` beside the product's texts."""
+        text = self._text(read.text, cosine)
+        terms = tuple(self._terms(read, cosine))
         return Scored(text.value + sum(term.value for term in terms), text, terms)
 
-    def _text(self, product: Product, cosine: Cosine) -> TextTerm:
-        text = product.text
+    def _text(self, text: str, cosine: Cosine) -> TextTerm:
         overlap = wording.overlap(self._words, frozenset(wording.words(text)))
         excluded = self._excluded_from(text) if self._excluded else 0.0
         near = cosine(self.affirmed, text)
@@ -143,19 +180,9 @@ class Wishes:
         has = frozenset(wording.words(outside(text, spans)))
         return max(wording.overlap(phrase, has) - wording.overlap(phrase, denied) for phrase in self._excluded)
 
-    def _terms(self, product: Product, cosine: Cosine) -> Iterator[Term]:
-        for attribute, wishes in self._wishes.items():
-            value = product.attributes.get(attribute)
-            if value is None or not wishes:
-                continue
-            found = self._parser.found(value)
-            match = sum(wish.share * _agreement(wish, value, found, cosine) for wish in wishes) / len(wishes)
-            weight = self._weights.get(attribute, 0.0)
-            if match:
-                wanted = tuple(wish.text for wish in wishes)
-                yield Term(attribute, weight, wanted, value, match, self._formula.strength * weight * match)
-
-
-def _agreement(wish: Wish, value: Value, found: Found, cosine: Cosine) -> float:
-    near = isinstance(value, str) and needs_cosine(wish.wanted, found)
-    return agreement(wish.wanted, found, cosine(wish.text, str(value)) if near else 0.0)
+    def _terms(self, read: Read, cosine: Cosine) -> Iterator[Term]:
+        for each in read.compared:
+            if match := each.match(cosine):
+                weight = self._weights.get(each.attribute, 0.0)
+                wanted = tuple(wish.text for wish in each.wishes)
+                yield Term(each.attribute, weight, wanted, each.value, match, self._formula.strength * weight * match)

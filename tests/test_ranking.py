@@ -1,5 +1,6 @@
 """The steps from a query and products to an order: whose value counts for whom, what is left when the model is not."""
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 
@@ -177,6 +178,29 @@ def test_an_answer_without_the_model_is_counted_once(
         one = ranker(tokenizer, parser, Directions({}, Overloaded("full")), scorer, telemetry)
         await one.rank("red rug", [Product("rug", attributes)], fallback=True)
         assert telemetry.registry.get_sample_value("ranker_degraded_total", {"reason": "overloaded"}) == 1
+
+    run(work)
+
+
+def test_others_are_heard_while_many_products_are_read(tokenizer: Tokenizer, parser: Parser) -> None:
+    class Listens(Directions):
+        async def vectors(self, texts: Sequence[str], *, deadline: float) -> NDArray[np.float32]:
+            self.heard_before = heard
+            return await super().vectors(texts, deadline=deadline)
+
+    heard = 0
+
+    async def other() -> None:
+        nonlocal heard
+        while True:
+            heard += 1
+            await asyncio.sleep(0)
+
+    async def work() -> None:
+        embedder, talks = Listens(NAMES), asyncio.create_task(other())
+        await ranker(tokenizer, parser, embedder).rank("red rug", [Product("rug", {"color": "blue"})] * 1000)
+        talks.cancel()
+        assert embedder.heard_before > 10
 
     run(work)
 

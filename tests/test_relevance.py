@@ -28,7 +28,7 @@ def scored(parser: Parser, query: str, product: Product, **stated: str) -> Score
     wishes.weigh(dict.fromkeys(product.attributes, 0.5))
     for name, text in stated.items():
         wishes.state(name, [(text, query.index(text), query.index(text) + len(text), 1.0)])
-    return wishes.scored(product, cosine)
+    return wishes.scored(wishes.read(product), cosine)
 
 
 def test_the_text_counts_by_its_cosine_and_its_words(parser: Parser) -> None:
@@ -79,7 +79,8 @@ def test_preferences_step_in_with_their_strength_and_sign(parser: Parser) -> Non
     wishes = Wishes("rug", parser, FORMULA)
     wishes.weigh({"color": 0.5})
     wishes.prefer("color", {"red": 0.5, "blue": -1.0})
-    matches = [wishes.scored(Product("rug", {"color": color}), cosine).terms[0].match for color in ("red", "blue")]
+    products = [wishes.read(Product("rug", {"color": color})) for color in ("red", "blue")]
+    matches = [wishes.scored(product, cosine).terms[0].match for product in products]
     assert matches == pytest.approx([(0.5 * 1 + -1.0 * -1) / 2, (0.5 * -1 + -1.0 * 1) / 2])
 
 
@@ -88,7 +89,7 @@ def test_what_is_stated_for_one_name_can_be_wanted_of_another(parser: Parser) ->
     wishes.weigh({"product_colour": 1.0})
     wishes.state("color", [("red", 0, 3, 1.0)])
     wishes.borrow("product_colour", "color")
-    (term,) = wishes.scored(Product("rug", {"product_colour": "crimson"}), cosine).terms
+    (term,) = wishes.scored(wishes.read(Product("rug", {"product_colour": "crimson"})), cosine).terms
     assert term.match > 0
 
 
@@ -97,7 +98,7 @@ def test_a_text_is_embedded_only_where_the_score_needs_it(parser: Parser) -> Non
     for name, text in {"color": "red", "length": "8 ft", "feature": "wool"}.items():
         wishes.state(name, [(text, 0, 1, 1.0)])
     values: dict[str, Value] = {"color": "blue", "length": "10 ft", "feature": "made of silk", "care": "hand wash"}
-    assert [*wishes.texts(Product("Rug", values))] == ["Rug", "made of silk"]
+    assert [*wishes.read(Product("Rug", values)).texts()] == ["Rug", "made of silk"]
     assert [*wishes.own_texts()] == ["red wool rug 8 ft", "red", "8 ft", "wool"]
 
 
@@ -121,6 +122,6 @@ def test_terms_add_up_and_are_bounded_whatever_is_said(
     wishes.weigh(dict.fromkeys(values, 1 / max(1, len(values))))
     for name in values:
         wishes.state(name, [(wanted, 0, len(query), 0.9)])
-    found = wishes.scored(Product("", values), cosine)
+    found = wishes.scored(wishes.read(Product("", values)), cosine)
     assert found.score == pytest.approx(found.text.value + sum(term.value for term in found.terms), abs=1e-9)
     assert all(-1 <= term.match <= 1 for term in found.terms)

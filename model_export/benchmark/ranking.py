@@ -27,7 +27,7 @@ from model_export.records import Record
 from service.bundle import Formula
 from service.matching.parsing import Parser
 from service.matching.wording import words
-from service.relevance import Product, Scored, Wishes
+from service.relevance import Product, Read, Scored, Wishes
 
 TOP = 10
 FOLDS = 5
@@ -112,14 +112,17 @@ def features(
     """The features of every list: the bundle is asked about queries, both embeddings about texts."""
     lists = [each for each in lists if each.attributes()]
     answers = judge.answers([_question(each.query, each.attributes()) for each in lists], "queries of products")
-    pairs = [(each, _wishes(answer, parser)) for each, answer in zip(lists, answers, strict=True)]
-    items = {id(each): [Product(item.title, dict(item.attributes)) for item in each.products] for each in lists}
+    asked = [_wishes(answer, parser) for answer in answers]
+    read = [
+        [wishes.read(Product(item.title, dict(item.attributes))) for item in each.products]
+        for each, wishes in zip(lists, asked, strict=True)
+    ]
     own([each.query for each in lists])
-    own([text for each, wishes in pairs for text in _texts(wishes, items[id(each)])])
+    own([text for wishes, items in zip(asked, read, strict=True) for text in _texts(wishes, items)])
     pretrained([text for each in lists for text in (each.query, *(item.title for item in each.products))])
     return [
-        _features(each, items[id(each)], wishes, judge.weights(answer), own, pretrained)
-        for (each, wishes), answer in zip(pairs, answers, strict=True)
+        _features(each, items, wishes, judge.weights(answer), own, pretrained)
+        for each, items, wishes, answer in zip(lists, read, asked, answers, strict=True)
     ]
 
 
@@ -134,19 +137,19 @@ def _wishes(answer: Answer, parser: Parser) -> Wishes:
     return wishes
 
 
-def _texts(wishes: Wishes, items: Sequence[Product]) -> list[str]:
-    return [*wishes.own_texts(), *(text for item in items for text in wishes.texts(item))]
+def _texts(wishes: Wishes, items: Sequence[Read]) -> list[str]:
+    return [*wishes.own_texts(), *(text for item in items for text in item.texts())]
 
 
 def _features(
     each: JudgedList,
-    items: Sequence[Product],
+    items: Sequence[Read],
     wishes: Wishes,
     weights: Sequence[float],
     own: Vectors,
     pretrained: Vectors,
 ) -> Features:
-    names, titles = each.attributes(), [item.title for item in items]
+    names, titles = each.attributes(), [item.title for item in each.products]
 
     def scored(by: Sequence[float]) -> list[Scored]:
         wishes.weigh(dict(zip(names, by, strict=True)))

@@ -27,27 +27,31 @@ MILD = 0.25
 
 def agreement(wanted: Wanted, found: Found, cosine: float) -> float:
     """In [-1, 1]; `cosine` is that of the wanted text, as it is named, and the value's."""
-    has, is_said = _has(wanted, found, cosine)
+    settled = without_cosine(wanted, found)
+    return with_cosine(wanted, found, cosine) if settled is None else settled
+
+
+def without_cosine(wanted: Wanted, found: Found) -> float | None:
+    """The agreement where the cosine plays no part in it; None where the eighth rule is the first that applies."""
+    told = _told(wanted, found)
+    return None if told is None else _signed(wanted, *told)
+
+
+def with_cosine(wanted: Wanted, found: Found, cosine: float) -> float:
+    """The agreement by the eighth rule."""
+    has = wording.agreement(wording.overlap(wanted.words, found.words), cosine)
+    return _signed(wanted, has, is_said=False)
+
+
+def _signed(wanted: Wanted, has: float, is_said: bool) -> float:
+    """What a wish makes of how surely the product has it; `is_said` where it says itself that it does or does not."""
     if not wanted.negated:
         return has
     return -has if has > 0 or is_said else -MILD * has
 
 
-def needs_cosine(wanted: Wanted, found: Found) -> bool:
-    """Whether the agreement hangs on the cosine: whether the eighth rule is the first that applies."""
-    return _told(wanted, found) is None
-
-
-def _has(wanted: Wanted, found: Found, cosine: float) -> tuple[float, bool]:
-    """How surely the product has it, and whether it says itself that it does or does not."""
-    told = _told(wanted, found)
-    if told is not None:
-        return told
-    return wording.agreement(wording.overlap(wanted.words, found.words), cosine), False
-
-
 def _told(wanted: Wanted, found: Found) -> tuple[float, bool] | None:
-    """The same by all rules but the last; None where only that applies."""
+    """How surely the product has it by all rules but the last, and whether it says so; None where only that applies."""
     if not found.is_known or not (wanted.words or wanted.quantities or wanted.flag is not None):
         return 0.0, False
     if wanted.phrase in found.phrases:
