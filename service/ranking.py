@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -37,6 +38,10 @@ _B = TypeVar("_B")
 
 Preferences = Mapping[str, Mapping[str, float]]
 """How strongly each value of an attribute is wanted, in [-1, 1], by the attribute's name."""
+
+
+Embed = Callable[[Sequence[str]], Awaitable[NDArray[np.float32]]]
+"""Unit vectors (texts, width) of texts."""
 
 
 class Embedder(Protocol):
@@ -96,7 +101,7 @@ class Ranker:
 
         Raises BadInput for a query that cannot be read, what weighing and embedding raise, and DeadlineExceeded when
         they took too long. With `fallback` the weights are those that weighing falls back to, and texts that cannot be
-        embedded in time have no cosine.
+        embedded in time have no cosine: of names, those that read the same still mean the same.
         """
         if not _is_readable(query):
             raise BadInput("the query holds nothing that can be read", "query")
@@ -113,13 +118,14 @@ class Ranker:
         try:
             async with while_scoring or nullcontext():
                 by = wanted_by(time.monotonic(), deadline, fallback=fallback)
-                await self._join(wishes, names, preferences or {}, by)
+                await self._join(wishes, names, preferences or {}, partial(self._embedder.vectors, deadline=by))
                 read = await _in_turns(wishes.read, products)
                 texts = [*wishes.own_texts(), *(text for each in read for text in each.texts())]
                 cosine = await self._cosine(texts, by)
         except (Overloaded, ModelFailed, DeadlineExceeded) as error:
             if not fallback:
                 raise
+            await self._join(wishes, names, preferences or {}, _apart)
             read, cosine = await _in_turns(wishes.read, products), _no_cosine
             if not degraded:  # else the weigher has counted this answer
                 self._telemetry.degraded.labels(error.code).inc()
@@ -130,25 +136,29 @@ class Ranker:
         ranked = sorted(map(RankedProduct, range(len(scored)), scored), key=lambda each: -each.scored.score)
         return Ranking(tuple(ranked), weighting, degraded)
 
-    async def _join(self, wishes: Wishes, names: Sequence[str], preferences: Preferences, by: float) -> None:
+    async def _join(self, wishes: Wishes, names: Sequence[str], preferences: Preferences, embed: Embed) -> None:
         """Give names of which the query states nothing what it states of their likes, and what is preferred of them."""
         stated = [name for name in names if wishes.wanted(name)]
         others = [name for name in names if not wishes.wanted(name)]
         if not others or not (stated or preferences):
             return
         known = {name: self._plain(name).casefold() for name in {*names, *preferences}}
-        texts = sorted(set(known.values()))
-        vectors = dict(zip(texts, await self._embedder.vectors(texts, deadline=by), strict=True))
+        places = {text: place for place, text in enumerate(sorted(set(known.values())))}
+        vectors = await embed(list(places))
 
-        def nearest(name: str, among: Iterable[str]) -> str | None:
-            near = [(float(vectors[known[name]] @ vectors[known[other]]), other) for other in among]
-            cosine, other = max(near, default=(-1.0, ""))
-            return other if cosine >= self._formula.join else None
+        def likes(among: Sequence[str]) -> list[tuple[str, str]]:
+            """(other, like) for each of the others that one of these is near enough to."""
+            if not among:
+                return []
+            own, theirs = (vectors[[places[known[name]] for name in group]] for group in (others, among))
+            cosines = own @ theirs.T
+            best = zip(others, cosines.argmax(axis=1), cosines.max(axis=1), strict=True)
+            return [(name, among[place]) for name, place, cosine in best if cosine >= self._formula.join]
 
-        for name in others:
-            if (like := nearest(name, stated)) is not None:
-                wishes.borrow(name, like)
-            elif (like := nearest(name, preferences)) is not None:
+        for name, like in likes(stated):
+            wishes.borrow(name, like)
+        for name, like in likes([*preferences]):
+            if not wishes.wanted(name):
                 wishes.prefer(name, preferences[like])
 
     async def _cosine(self, texts: Iterable[str], by: float) -> Cosine:
@@ -179,6 +189,11 @@ async def _in_turns(step: Callable[[_A], _B], each: Sequence[_A]) -> list[_B]:
             await asyncio.sleep(0)
         made += map(step, each[first : first + AT_ONCE])
     return made
+
+
+async def _apart(texts: Sequence[str]) -> NDArray[np.float32]:
+    """In place of vectors: every text is like itself alone."""
+    return np.eye(len(texts), dtype=np.float32)
 
 
 def _no_cosine(_one: str, _other: str) -> float:

@@ -167,6 +167,19 @@ def test_with_a_fallback_words_alone_put_products_in_order(tokenizer: Tokenizer,
     run(work)
 
 
+def test_with_a_fallback_a_preference_still_counts_for_the_name_itself(tokenizer: Tokenizer, parser: Parser) -> None:
+    products = [Product("rug", {"shade": "blue", "material": "wool"}), Product("rug", {"shade": "red"})]
+
+    async def work() -> None:
+        one = ranker(tokenizer, parser, Directions({}, Overloaded("full")), States(tokenizer, "nothing"))
+        preferences = {"shade": {"red": 1.0}, "tint": {"wool": 1.0}}
+        found = await one.rank("rug", products, preferences=preferences, fallback=True)
+        assert [each.index for each in found.products] == [1, 0]
+        assert matches(found).keys() == {(0, "shade"), (1, "shade")}
+
+    run(work)
+
+
 @pytest.mark.parametrize("attributes", [{}, {"color": "red"}])
 @pytest.mark.parametrize("weighs", [True, False])
 def test_an_answer_without_the_model_is_counted_once(
