@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.bundle import Formula
-from service.errors import BadInput, DeadlineExceeded, ModelFailed, Overloaded
+from service.errors import DeadlineExceeded, ModelFailed, Overloaded
 from service.matching.parsing import Parser
 from service.relevance import Cosine, Product, Scored, Wishes
 from service.telemetry import Telemetry
@@ -103,8 +103,7 @@ class Ranker:
         they took too long. With `fallback` the weights are those that weighing falls back to, and texts that cannot be
         embedded in time have no cosine: of names, those that read the same still mean the same.
         """
-        if not _is_readable(query):
-            raise BadInput("the query holds nothing that can be read", "query")
+        self._weigher.tokens(query)  # which refuses an unreadable query, also where there is nothing to weigh
         wishes = Wishes(query, self._parser, self._formula)
         names, weighting, degraded = attributes_of(products), None, ""
         if names:

@@ -227,15 +227,20 @@ class Weigher:
                 await self.complete(weighing, deadline=deadline, fallback=fallback)
         return weighing
 
+    def tokens(self, query: str) -> tuple[QueryTokens, bytes]:
+        """A query's tokens, and what it is known by. Raises BadInput for one with nothing in it that can be read."""
+        tokens, key = (self._query if len(query) <= LONGEST_KEPT else self._query.__wrapped__)(query)
+        if not tokens.starts:
+            raise BadInput("the query holds nothing that can be read", "query")
+        return tokens, key
+
     def read(self, query: str, attributes: Sequence[str]) -> Weighing:
         """Tokenise a request and look up what is known of it in process.
 
         Raises BadInput for a text with nothing in it that the model can read.
         """
         begun = time.monotonic()
-        tokens, key = (self._query if len(query) <= LONGEST_KEPT else self._query.__wrapped__)(query)
-        if not tokens.starts:
-            raise BadInput("the query holds nothing that can be read", "query")
+        tokens, key = self.tokens(query)
         candidates = self._candidates(tuple(attributes))
         tokenised = time.monotonic()
         self._telemetry.observe("tokenise", begun, tokenised)

@@ -110,6 +110,14 @@ def test_odd_values_are_ranked(client: TestClient, value: object) -> None:
     assert len(answer["results"]) == 1
 
 
+@pytest.mark.parametrize("query", ["!!!", "🧶🧶", "?"])
+def test_a_query_without_words_is_answered_as_it_is_for_weights(client: TestClient, query: str) -> None:
+    weights = client.post("/v1/weights", json={"query": query, "attributes": ["color"]})
+    ranked = client.post(PATH, json={"query": query, "products": RUGS["products"]})
+    assert (weights.status_code, ranked.status_code) == (200, 200)
+    assert len(ranked.json()["results"]) == 3
+
+
 ONE: dict[str, Any] = {"id": "a", "title": "Rug"}
 
 
@@ -142,7 +150,7 @@ ONE: dict[str, Any] = {"id": "a", "title": "Rug"}
         ),
         ({"query": "rug", "products": [ONE], "top_k": 0}, "greater_than_equal", "top_k"),
         ({"query": "rug", "products": [ONE], "preferences": {"color": {"red": 2}}}, "less_than_equal", None),
-        ({"query": "!!!", "products": [ONE]}, "unreadable", "query"),
+        ({"query": "\u200b", "products": [ONE]}, "unreadable", "query"),
         ({"query": "a\0b", "products": [ONE]}, "nul", "query"),
         ({"query": "rug", "products": [ONE], "image": 1}, "extra_forbidden", "image"),
     ],
