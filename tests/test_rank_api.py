@@ -110,6 +110,15 @@ def test_odd_values_are_ranked(client: TestClient, value: object) -> None:
     assert len(answer["results"]) == 1
 
 
+@pytest.mark.parametrize("odd", ["\0", "\x01", "\x85", "\u202e", "\uffff", '["\\ud800"]'])
+def test_products_of_odd_characters_are_ranked(client: TestClient, odd: str) -> None:
+    named = f"color {odd}"
+    products = [{"id": odd, "title": odd, "attributes": {odd: odd, named: f"red {odd}", "size": [odd, "8 ft"]}}]
+    preferences = {odd: {odd: 1.0}, named: {f"blue {odd}": 1.0}, "size": {odd: -1.0}}
+    answer = post(client, {"query": "red rug", "products": products, "preferences": preferences, "explain": True})
+    assert [found["id"] for found in answer["results"]] == [odd]
+
+
 @pytest.mark.parametrize("query", ["!!!", "🧶🧶", "?"])
 def test_a_query_without_words_is_answered_as_it_is_for_weights(client: TestClient, query: str) -> None:
     weights = client.post("/v1/weights", json={"query": query, "attributes": ["color"]})
@@ -169,6 +178,15 @@ def test_a_value_that_is_too_long_is_refused(client: TestClient) -> None:
     answer = client.post(PATH, json={"query": "rug", "products": [ONE | {"attributes": {"color": "x" * 10_000}}]})
     assert answer.status_code == 422
     assert answer.json()["error"]["field"].startswith("products.0.attributes.color")
+
+
+@pytest.mark.parametrize("place", ["query", "id", "title", "name", "value", "preferred"])
+def test_a_lone_surrogate_is_refused_wherever_it_stands(client: TestClient, place: str) -> None:
+    texts = dict.fromkeys(["query", "id", "title", "name", "value", "preferred"], "a") | {place: "a LONE"}
+    product = {"id": texts["id"], "title": texts["title"], "attributes": {texts["name"]: texts["value"]}}
+    body = {"query": texts["query"], "products": [product], "preferences": {"color": {texts["preferred"]: 1}}}
+    answer = client.post(PATH, content=json.dumps(body).replace("LONE", "\\ud800"))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "json_invalid")
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])

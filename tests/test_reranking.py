@@ -68,6 +68,8 @@ def test_what_they_send_beside_that_is_ignored(client: TestClient) -> None:
         ("/rerank", {"texts": ["a"], "documents": ["a"]}, "one_of_two", "documents"),
         ("/rerank", {"texts": []}, "too_short", "texts"),
         ("/rerank", {"texts": ["a"] * 1001}, "too_long", "texts"),
+        ("/rerank", {"texts": ["a"], "query": "a\0b"}, "nul", "query"),
+        ("/v2/rerank", {"documents": ["a"], "query": "a\0b"}, "nul", "query"),
         ("/rerank", {"texts": ["a"], "top_n": 0}, "greater_than_equal", "top_n"),
         ("/v2/rerank", {}, "missing", "documents"),
         ("/v2/rerank", {"documents": ["a"], "query": "\u200b"}, "unreadable", "query"),
@@ -77,6 +79,13 @@ def test_bad_input_has_our_one_error(client: TestClient, path: str, body: Any, c
     response: httpx.Response = client.post(path, json={"query": QUERY} | body)
     assert response.status_code == 422
     assert (response.json()["error"]["code"], response.json()["error"]["field"]) == (code, field)
+
+
+@pytest.mark.parametrize("odd", ["\0", "\x01", "\x85", "\u202e", "\uffff", '["\\ud800"]'])
+def test_documents_of_odd_characters_are_answered(client: TestClient, odd: str) -> None:
+    documents = [odd, {"title": odd, "attributes": {f"color {odd}": f"red {odd}"}}]
+    assert len(post(client, "/rerank", documents=documents, return_documents=True)["results"]) == 2
+    assert len(post(client, "/v2/rerank", documents=documents)["results"]) == 2
 
 
 def test_scores_between_0_and_1_keep_the_order() -> None:

@@ -21,6 +21,7 @@ from service.api.schemas import (
     ModelName,
     ValueAnswer,
     Wire,
+    check_nul,
     check_texts,
     model_name,
 )
@@ -68,11 +69,11 @@ class ExtractRequest(Wire):
         check_texts(self.text, self.attributes)
         asked = set(self.attributes)
         for attribute, entries in (self.vocabulary or {}).items():
-            where = {"field": f"vocabulary.{attribute}"}
+            field = f"vocabulary.{attribute}"
+            where = {"field": field}
             if attribute not in asked:
                 raise PydanticCustomError("not_asked", "it is not among the attributes", where)
-            if any("\0" in entry for entry in entries):
-                raise PydanticCustomError("nul", "a text holds a NUL character", where)
+            check_nul(entries, field)
             plain = {entry.strip() for entry in entries}
             if "" in plain:
                 raise PydanticCustomError("unreadable", "an entry holds nothing that can be read", where)

@@ -13,13 +13,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from service.api.direct import WhileConnected, counted
-from service.api.schemas import (
-    Attribute,
-    ModelName,
-    Query,
-    Wire,
-    model_name,
-)
+from service.api.schemas import Attribute, ModelName, Query, Wire, check_nul, model_name
 from service.api.state import state
 from service.bundle import Bundle
 from service.matching.parsing import Value
@@ -103,8 +97,7 @@ class RankRequest(Wire):
             raise PydanticCustomError(
                 "too_long", f"an attribute has more than {MAX_ELEMENTS} values", {"field": "preferences"}
             )
-        if "\0" in self.query:
-            raise PydanticCustomError("nul", "a text holds a NUL character", {"field": "query"})
+        check_nul([self.query], "query")
         return self
 
 

@@ -20,7 +20,7 @@ from typing_extensions import TypedDict
 
 from service.api.direct import WhileConnected, counted
 from service.api.ranking import MAX_PRODUCT_ATTRIBUTES, MAX_PRODUCTS, AnyValue, known_values
-from service.api.schemas import Attribute, Query, Wire
+from service.api.schemas import Attribute, Query, Wire, check_nul
 from service.api.state import state
 from service.ranking import Ranking
 from service.relevance import Product
@@ -60,6 +60,11 @@ class CohereRequest(Wire):
     top_n: int | None = Field(None, ge=1)
     max_tokens_per_doc: int | None = Field(None, ge=1)
 
+    @model_validator(mode="after")
+    def _without_nul(self) -> Self:
+        check_nul([self.query], "query")
+        return self
+
 
 class RerankRequest(Wire):
     """What clients of Jina (`documents`) and of text-embeddings-inference (`texts`) send."""
@@ -85,6 +90,7 @@ class RerankRequest(Wire):
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
+        check_nul([self.query], "query")
         if (self.documents is None) == (self.texts is None):
             raise PydanticCustomError("one_of_two", "give documents or texts, and not both", {"field": "documents"})
         return self

@@ -3,7 +3,7 @@
 Knows: pydantic, the shape of requests and answers. Does not know: how an answer is found.
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from typing import Annotated, Any, Literal, NotRequired, Self, TypeVar
 
 from pydantic import (
@@ -167,8 +167,13 @@ def check_texts(text: str, attributes: Sequence[str]) -> None:
     """Raises PydanticCustomError for an attribute listed twice and for a NUL."""
     if len({attribute.strip() for attribute in attributes}) < len(attributes):
         raise PydanticCustomError("duplicate", "an attribute is listed twice", {"field": "attributes"})
-    if "\0" in text or any("\0" in attribute for attribute in attributes):
-        raise PydanticCustomError("nul", "a text holds a NUL character", {"field": "body"})
+    check_nul([text, *attributes], "body")
+
+
+def check_nul(texts: Iterable[str], field: str) -> None:
+    """Raises PydanticCustomError where one of the texts of a field holds a NUL."""
+    if any("\0" in text for text in texts):
+        raise PydanticCustomError("nul", "a text holds a NUL character", {"field": field})
 
 
 class BatchRequest(Wire):
