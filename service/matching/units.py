@@ -1,6 +1,7 @@
 """Units as shops write them, and what each is worth: `pint` knows the worth, the spellings are written by hand.
 
 Opening pint's registry takes a third of a second of processor time; it is opened once, by `Units.read()`, and let go.
+The service reads it as it starts, so that no request waits for it.
 
 Knows: spellings, pint. Does not know: numbers, texts.
 """
@@ -139,7 +140,7 @@ class Units:
     @classmethod
     def read(cls) -> "Units":
         """Ask pint for every unit of the table."""
-        import pint  # here, since loading it takes long and a service that ranks nothing needs none of it
+        import pint  # here, since loading it takes long and only who reads the table needs it
 
         registry: pint.UnitRegistry[float] = pint.UnitRegistry()
         for number, currency in enumerate(CURRENCIES):
