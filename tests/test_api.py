@@ -363,11 +363,16 @@ class Caller:
 
 
 TEXT: dict[str, Any] = {"text": "rug", "attributes": LONG["attributes"]}
+PRODUCTS = [
+    {"id": str(first), "attributes": dict.fromkeys(LONG["attributes"][first : first + 128], 1)} for first in (0, 128)
+]
 PATHS = {
     "/v1/weights": LONG,
     "/v1/weights/batch": {"requests": [LONG]},
     "/v1/extract": TEXT,
     "/v1/extract/batch": {"requests": [TEXT]},
+    "/v1/rank": {"query": "rug", "products": PRODUCTS},
+    "/rerank": {"query": "rug", "documents": [{"attributes": each["attributes"]} for each in PRODUCTS]},
 }
 
 
