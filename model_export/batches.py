@@ -13,7 +13,7 @@ from torch import Tensor
 
 from model_export.records import Record, Span
 from model_export.rows import packed
-from service.text import QueryTokens, Tokenizer, collate, pack
+from service.text import QueryTokens, Tokenizer, collate, row_alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def collated(
 
 def texts_feed(tokenizer: Tokenizer, texts: Sequence[str]) -> dict[str, Tensor]:
     """The network's inputs for texts without candidates, of which only the embedding is wanted."""
-    rows = [pack(tokenizer.query(text), [], row_tokens=0)[0] for text in texts]
+    rows = [row_alone(tokenizer.query(text)) for text in texts]
     return {name: torch.from_numpy(array) for name, array in collate(rows).items()}
 
 

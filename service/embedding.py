@@ -20,7 +20,7 @@ from service.cache.vectors import decode, encode
 from service.errors import DeadlineExceeded
 from service.scoring import RowScores
 from service.telemetry import Telemetry
-from service.text import QueryTokens, Row, Tokenizer, pack
+from service.text import QueryTokens, Row, Tokenizer, row_alone
 
 PART_ROWS = 64
 """Rows of ours that wait for the model at any time, at most."""
@@ -104,7 +104,7 @@ class Embedder:
                 found[key] = self._nothing
         left = sum(len(tokens.ids) for _, tokens in read)
         for part in self._parts(read):
-            rows = [pack(tokens, [], row_tokens=len(tokens.ids))[0] for _, tokens in part]
+            rows = [row_alone(tokens) for _, tokens in part]
             async with self._turn:
                 self._scorer.admit(left, deadline=deadline)
                 scores = await self._scorer.score(rows)

@@ -20,7 +20,8 @@ from service.errors import BadInput, DeadlineExceeded
 from service.matching.nearest import most_agreeing
 from service.matching.parsing import Parser
 from service.matching.wording import normalised
-from service.weighting import Value, Weigher
+from service.text import Value
+from service.weighting import Weigher
 
 
 class Nearest(NamedTuple):

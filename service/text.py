@@ -1,15 +1,18 @@
 """Text in, arrays out: the tokens of a query and of attribute names, packed into rows the graph can read.
 
+And back: the words of the text that some of its tokens stand for.
+
 Knows: the tokenizer, the layout of a packed row, how rows are padded into one batch.
 Does not know: the model, logits, caching, requests.
 """
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tokenizers
@@ -58,6 +61,25 @@ class QueryTokens:
 
 
 AttributeTokens = tuple[int, ...]
+
+
+class Value(NamedTuple):
+    """Words of a text as sent, `text[start:end]` in Unicode code points, and how sure the model is of them."""
+
+    text: str
+    start: int
+    end: int
+    confidence: float
+
+
+def values(text: str, query: QueryTokens, spans: Iterable[tuple[int, int, float]]) -> tuple[Value, ...]:
+    """The words that spans (first word, last word, confidence) of a tokenised text stand for.
+
+    A span beyond the words is left out: a cache may hold anything.
+    """
+    known = [span for span in spans if span[1] < len(query.ends)]
+    places = [(query.starts[first], query.ends[last], confidence) for first, last, confidence in known]
+    return tuple([Value(text[start:end], start, end, confidence) for start, end, confidence in places])
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +164,16 @@ def query_key(ids: Sequence[int]) -> bytes:
 def attribute_key(ids: Sequence[int]) -> bytes:
     """What an attribute is known by: its token ids themselves, 4 bytes each."""
     return struct.pack(f"<{len(ids)}I", *ids)
+
+
+def longest_row(query: QueryTokens) -> int:
+    """How many tokens a row of this query takes, at most: what `pack` is told."""
+    return max(ROW_TOKENS, len(query.ids) + LEAST_ROOM)
+
+
+def row_alone(query: QueryTokens) -> Row:
+    """The row of a query without candidates, of which only the embedding is wanted."""
+    return _row(query, ())
 
 
 def pack(query: QueryTokens, attributes: Sequence[AttributeTokens], *, row_tokens: int) -> list[Row]:

@@ -23,15 +23,16 @@ from service.inflight import Compute
 from service.scoring import PairScore, RowScores
 from service.telemetry import Telemetry
 from service.text import (
-    LEAST_ROOM,
-    ROW_TOKENS,
     AttributeTokens,
     QueryTokens,
     Row,
     Tokenizer,
+    Value,
     attribute_key,
+    longest_row,
     pack,
     query_key,
+    values,
 )
 
 SPLIT_TOKENS = 16
@@ -96,15 +97,6 @@ class Prior(Protocol):
     def logit(self, attribute: bytes) -> float:
         """Its logit, whatever the query."""
         ...
-
-
-class Value(NamedTuple):
-    """Words of the query as sent, `query[start:end]` in Unicode code points, and how sure the model is of them."""
-
-    text: str
-    start: int
-    end: int
-    confidence: float
 
 
 class WeightedAttribute(NamedTuple):
@@ -303,8 +295,7 @@ class Weigher:
         query, names = weighing.tokens, [weighing.candidates.tokens[key] for key in attributes]
         lengths = [len(name) for name in names]
         self._scorer.admit(len(query.ids) + sum(lengths), deadline=deadline)
-        room = max(LEAST_ROOM, ROW_TOKENS - len(query.ids))
-        rows = pack(query, names, row_tokens=len(query.ids) + min(room, self._share(lengths)))
+        rows = pack(query, names, row_tokens=min(longest_row(query), len(query.ids) + self._share(lengths)))
 
         def read(scores: list[RowScores]) -> dict[bytes, PairScore]:
             found = [scoring.pair_scores(row, query.word_of, threshold=self._value_threshold) for row in scores]
@@ -328,14 +319,14 @@ class Weigher:
         entropy = scoring.entropy(weights)
         self._telemetry.entropy.observe(entropy)
         names, order = weighing.attributes, scoring.order(weights)
-        values = self.values(weighing)
-        ordered = [WeightedAttribute(i, names[i], weights[i], scores[i].logit, values[i]) for i in order]
+        stated = self.values(weighing)
+        ordered = [WeightedAttribute(i, names[i], weights[i], scores[i].logit, stated[i]) for i in order]
         return Weighting(tuple(ordered), entropy, len(scores) - weighing.misses, weighing.misses, weighing.degraded)
 
     def values(self, weighing: Weighing) -> list[tuple[Value, ...]]:
         """The values that the query states of each attribute, in the request's order."""
         scores = [weighing.scores[key] for key in weighing.candidates.keys]
-        return [_values(weighing, score) if score.spans else () for score in scores]
+        return [values(weighing.query, weighing.tokens, score.spans) if score.spans else () for score in scores]
 
     async def explain(
         self,
@@ -356,7 +347,7 @@ class Weigher:
         query, names = weighing.tokens, [weighing.candidates.tokens[key] for key in explained]
         parts = explaining.sub_queries(query)
         tokens = sum(len(part.ids) for part in parts) + len(parts) * sum(map(len, names))
-        room = max(ROW_TOKENS, len(query.ids) + LEAST_ROOM)
+        room = longest_row(query)
         try:
             self._scorer.admit(tokens, deadline=by)
             rows = [row for part in parts for row in pack(part, names, row_tokens=room)]
@@ -424,11 +415,3 @@ def _read_candidates(
         if len(tokens) == 1:
             raise BadInput("the attribute holds nothing that can be read", f"attributes.{index}")
     return _Candidates(tuple(key for key, _ in pairs), dict(pairs))
-
-
-def _values(weighing: Weighing, score: PairScore) -> tuple[Value, ...]:
-    """The words that state a value, as they stand in this request's own text."""
-    query, tokens = weighing.query, weighing.tokens
-    known = [span for span in score.spans if span.last < len(tokens.ends)]
-    places = [(tokens.starts[span.first], tokens.ends[span.last], span.confidence) for span in known]
-    return tuple(Value(query[start:end], start, end, confidence) for start, end, confidence in places)

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.text import PADDING_BLOCK, Tokenizer, collate, pack, query_key
+from service.text import PADDING_BLOCK, Tokenizer, collate, longest_row, pack, query_key, row_alone, values
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
@@ -44,6 +44,23 @@ def test_a_query_says_whether_it_was_read_to_its_end(tokenizer: Tokenizer) -> No
 
 def test_an_attribute_is_read_up_to_the_limit(tokenizer: Tokenizer) -> None:
     assert len(tokenizer.attribute("色" * 300)) == 128
+
+
+def test_values_are_the_texts_own_words_and_spans_beyond_them_none(tokenizer: Tokenizer) -> None:
+    text = "🧶 RED wool rug"
+    found = values(text, tokenizer.query(text), [(1, 2, 0.9), (3, 3, 0.7), (3, 4, 0.8)])
+    assert found == (("RED wool", 2, 10, 0.9), ("rug", 11, 14, 0.7))
+
+
+def test_the_longest_query_leaves_room_for_candidates(tokenizer: Tokenizer) -> None:
+    assert longest_row(tokenizer.query("rug")) == 128
+    assert longest_row(tokenizer.query("rug " * 500)) == 384 + 32
+
+
+def test_a_query_alone_is_a_row_of_its_tokens(tokenizer: Tokenizer) -> None:
+    query = tokenizer.query("red rug")
+    assert [row_alone(query)] == pack(query, [], row_tokens=1)
+    assert (row_alone(query).input_ids, row_alone(query).ends) == ([*query.ids], [])
 
 
 def test_positions_restart_after_the_query_for_every_candidate(tokenizer: Tokenizer) -> None:

@@ -13,10 +13,9 @@ from tqdm import tqdm
 from model_export import evaluation
 from model_export.evaluation import Prediction, Scorer
 from model_export.records import Record
-from model_export.rows import WHOLE
 from service import scoring
 from service.scoring import PairScore
-from service.text import QueryTokens, Tokenizer, pack
+from service.text import QueryTokens, Tokenizer, Value, row_alone, values
 
 Vectors = Callable[[Sequence[str]], NDArray[np.float64]]
 """Unit vectors (texts, hidden) of texts."""
@@ -32,11 +31,9 @@ class Answer:
     query: QueryTokens
     pairs: Sequence[PairScore]
 
-    def stated(self, place: int) -> list[tuple[str, int, int, float]]:
-        """(words, start, end, confidence) of each value of the candidate at `place`."""
-        words = self.query.words
-        bounds = [(words[span.first][0], words[span.last][1], span.confidence) for span in self.pairs[place].spans]
-        return [(self.record.query[start:end], start, end, sure) for start, end, sure in bounds]
+    def stated(self, place: int) -> tuple[Value, ...]:
+        """The values that the query states of the candidate at `place`."""
+        return values(self.record.query, self.query, self.pairs[place].spans)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,7 @@ class Judge:
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """The bundle's own embedding of texts, (texts, hidden)."""
-        rows = [pack(self.tokenizer.query(text), [], row_tokens=WHOLE)[0] for text in texts]
+        rows = [row_alone(self.tokenizer.query(text)) for text in texts]
         parts = range(0, len(rows), BATCH_TEXTS)
         found = [
             scores.embedding

@@ -65,7 +65,7 @@ def _plain(values: dict[str, int]) -> frozenset[str]:
 def predicted(answer: Answer, place: int) -> str | None:
     """The most confident value of the candidate at `place` in lower case, None for `n/a`."""
     stated = answer.stated(place)
-    return max(stated, key=lambda value: value[-1])[0].strip().casefold() if stated else None
+    return max(stated, key=lambda value: value.confidence).text.strip().casefold() if stated else None
 
 
 def values(titles: Sequence[Title], answers: Sequence[Answer]) -> Suite:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from model_export.filling.products import FIELDS, Product
-from model_export.filling.reading import Reader, Value
+from model_export.filling.reading import Reader
 from model_export.filling.vocabularies import Vocabulary
+from service.text import Value
 
 Found = dict[str, dict[str, Any]]
 """By attribute, what `products` calls `filled`."""

@@ -9,7 +9,6 @@ Knows: rows, batches, threads. Does not know: catalogues, vocabularies.
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,21 +16,12 @@ from numpy.typing import NDArray
 from model_export.evaluation import Scorer
 from service import scoring
 from service.matching.wording import normalised
-from service.scoring import PairScore, RowScores
-from service.text import LEAST_ROOM, ROW_TOKENS, QueryTokens, Row, Tokenizer, pack
+from service.scoring import RowScores
+from service.text import QueryTokens, Row, Tokenizer, Value, longest_row, pack, row_alone, values
 
 BATCH_ROWS = 16
 MOST_CHARACTERS = 10_000
 """Of a longer text the rest is not looked at; `/v1/extract` takes no longer one."""
-
-
-class Value(NamedTuple):
-    """Words of a text, `text[start:end]` in Unicode code points, and how sure the model is of them."""
-
-    text: str
-    start: int
-    end: int
-    confidence: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +49,18 @@ class Reader:
             text, query = asked[place][0], queries[place]
             for pair in scoring.pair_scores(scores, query.word_of, threshold=self.threshold):
                 name = normalised(self.tokenizer.plain(asked[place][1][len(found[place])]))
-                stated = [value for value in _values(text, query, pair) if normalised(value.text) != name]
+                stated = [value for value in values(text, query, pair.spans) if normalised(value.text) != name]
                 found[place].append(max(stated, key=lambda value: value.confidence, default=None))
         return found
 
     def _rows(self, query: QueryTokens, names: Sequence[str]) -> list[Row]:
         attributes = [self.tokenizer.attribute(name) for name in names]
-        return pack(query, attributes, row_tokens=max(ROW_TOKENS, len(query.ids) + LEAST_ROOM)) if names else []
+        return pack(query, attributes, row_tokens=longest_row(query)) if names else []
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Unit vectors (texts, width)."""
         queries = [self.tokenizer.query(text) for text in texts]
-        rows = [pack(query, [], row_tokens=len(query.ids))[0] for query in queries]
+        rows = [row_alone(query) for query in queries]
         return np.array([scores.embedding for scores in self._scores(rows)])
 
     def reads_name(self, name: str) -> bool:
@@ -91,8 +81,3 @@ class Reader:
             for batch, scores in zip(batches, answers, strict=True):
                 scored |= dict(zip(batch, scores, strict=True))
         return [scored[place] for place in range(len(rows))]
-
-
-def _values(text: str, query: QueryTokens, pair: PairScore) -> list[Value]:
-    places = [(query.starts[span.first], query.ends[span.last], span.confidence) for span in pair.spans]
-    return [Value(text[start:end], start, end, confidence) for start, end, confidence in places]
