@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from model_export import metrics
 from model_export.benchmark import measure
@@ -106,6 +106,21 @@ def cross_validated(found: NDArray[np.float64], folds: NDArray[np.int64]) -> NDA
     return np.asarray(found[np.arange(len(found)), chosen])
 
 
+def validated(
+    settings: Iterable[Sequence[Scores]], queries: Sequence[str], gains: Sequence[ArrayLike]
+) -> NDArray[np.float64]:
+    """nDCG@10 of each query with the setting chosen on other queries, a mean over the foldings, (queries,).
+
+    A setting is one score list, (products,), a query; `gains` are as long.
+    """
+    values = [
+        [metrics.ndcg(scores, each, top=TOP) for scores, each in zip(setting, gains, strict=True)]
+        for setting in settings
+    ]
+    foldings = (np.array([fold(query, folding) for query in queries]) for folding in range(FOLDINGS))
+    return np.asarray(np.mean([cross_validated(np.array(values).T, folds) for folds in foldings], axis=0))
+
+
 def features(
     lists: Sequence[JudgedList], judge: Judge, own: Vectors, pretrained: Vectors, parser: Parser
 ) -> list[Features]:
@@ -180,20 +195,15 @@ ByQuery = Mapping[str, NDArray[np.float64]]
 
 def by_query(found: Sequence[Features], formula: Formula) -> ByQuery:
     """Every way, its constants chosen by cross-validation; and the bundle's `formula`, whose constants are given."""
-    foldings = [np.array([fold(each.query, folding) for each in found]) for folding in range(FOLDINGS)]
+    queries, gains = [each.query for each in found], [each.gains for each in found]
 
-    def validated(settings: Iterable[Sequence[Scores]]) -> NDArray[np.float64]:
-        """(queries, settings) to the cross-validated value of each query; a setting is one score list a query."""
-        values = [
-            [metrics.ndcg(scores, each.gains, top=TOP) for scores, each in zip(setting, found, strict=True)]
-            for setting in settings
-        ]
-        return np.asarray(np.mean([cross_validated(np.array(values).T, folds) for folds in foldings], axis=0))
+    def of(settings: Iterable[Sequence[Scores]]) -> NDArray[np.float64]:
+        return validated(settings, queries, gains)
 
     rows = {
-        "title cosine": validated([[each.cosine for each in found]]),
-        "title cosine, pretrained": validated([[each.pretrained for each in found]]),
-        "BM25 on the title": validated([[each.bm25 for each in found]]),
+        "title cosine": of([[each.cosine for each in found]]),
+        "title cosine, pretrained": of([[each.pretrained for each in found]]),
+        "BM25 on the title": of([[each.bm25 for each in found]]),
     }
     for name, (attributes, with_words) in WAYS.items():
         settings = product(
@@ -201,9 +211,9 @@ def by_query(found: Sequence[Features], formula: Formula) -> ByQuery:
             EXCLUSIONS if with_words else (0.0,),
             STRENGTHS if attributes else (0.0,),
         )
-        rows[name] = validated([[score(e, attributes or "model", *each) for e in found] for each in settings])
+        rows[name] = of([[score(e, attributes or "model", *each) for e in found] for each in settings])
     constants = formula.overlap, formula.exclusion, formula.strength
-    return rows | {"the bundle's constants": validated([[score(each, "model", *constants) for each in found]])}
+    return rows | {"the bundle's constants": of([[score(each, "model", *constants) for each in found]])}
 
 
 def score(each: Features, attributes: str, overlap: float, exclusion: float, strength: float) -> Scores:

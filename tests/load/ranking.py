@@ -31,11 +31,10 @@ from model_export import metrics
 from model_export.__main__ import SHIPPED
 from model_export.benchmark import measure, products
 from model_export.benchmark.products import JudgedList
-from model_export.benchmark.ranking import FOLDINGS, OVERLAPS, STRENGTHS, TOP, cross_validated, fold
+from model_export.benchmark.ranking import EXCLUSIONS, OVERLAPS, STRENGTHS, TOP, validated
+from model_export.benchmark.suites import LISTS
 from service.matching.negation import negated_spans
 
-LISTS = {"ESCI": "esci", "Chorus": "chorus"}
-EXCLUSIONS = (0.0, 0.1, 0.2, 0.3)
 KINDS = ("rug", "lamp", "chair", "shirt", "kettle", "boot", "tent", "mug")
 COLORS = ("red", "blue", "green", "black", "white", "beige", "navy", "grey")
 ATTRIBUTES = ("color", "material", "size", "brand", "style", "pattern", "shape", "finish", "care", "use", "age", "fit")
@@ -68,27 +67,13 @@ def scores_of(answer: dict[str, Any], count: int) -> dict[str, NDArray[np.float6
     return found
 
 
-def validated(
-    lists: Sequence[JudgedList], found: Sequence[dict[str, Any]], attributes: str | None
-) -> NDArray[np.float64]:
+def fitted(lists: Sequence[JudgedList], found: Sequence[dict[str, Any]], attributes: str | None) -> NDArray[np.float64]:
     """nDCG@10 of each query with constants chosen on the other queries, (queries,)."""
-    strengths = STRENGTHS if attributes else (0.0,)
-    columns = [
-        [
-            metrics.ndcg(
-                one["cosine"] + o * one["overlap"] - x * one["excluded"] + s * one[attributes or "model"],
-                each.gains,
-                top=TOP,
-            )
-            for each, one in zip(lists, found, strict=True)
-        ]
-        for o, x, s in itertools.product(OVERLAPS, EXCLUSIONS, strengths)
-    ]
-    table = np.array(columns).T
-    best = table.mean(axis=0).argmax()
-    print("best on all:", [*itertools.product(OVERLAPS, EXCLUSIONS, strengths)][best], table[:, best].mean())
-    foldings = (np.array([fold(each.query, folding) for each in lists]) for folding in range(FOLDINGS))
-    return np.asarray(np.mean([cross_validated(table, folds) for folds in foldings], axis=0))
+    settings = (
+        [one["cosine"] + o * one["overlap"] - x * one["excluded"] + s * one[attributes or "model"] for one in found]
+        for o, x, s in itertools.product(OVERLAPS, EXCLUSIONS, STRENGTHS if attributes else (0.0,))
+    )
+    return validated(settings, [each.query for each in lists], [each.gains for each in lists])
 
 
 def told(values: Sequence[float]) -> dict[str, float]:
@@ -110,10 +95,10 @@ def quality(url: str, data: Path) -> dict[str, Any]:
         found = [scores_of(answer, len(each.products)) for answer, each in zip(answers, lists, strict=True)]
         rows = {
             name: [metrics.ndcg(one[key], each.gains, top=TOP) for one, each in zip(found, lists, strict=True)]
-            for name, key in {"title cosine": "cosine", "the bundle's constants": "score"}.items()
+            for name, key in {"cosine of the affirmed query": "cosine", "the bundle's constants": "score"}.items()
         }
         rows |= {
-            name: validated(lists, found, attributes).tolist()
+            name: fitted(lists, found, attributes).tolist()
             for name, attributes in {"text": None, "text and attributes": "model", "equal weights": "equal"}.items()
         }
         rows["gain on equal weights"] = np.subtract(rows["text and attributes"], rows["equal weights"]).tolist()
@@ -140,7 +125,8 @@ def made(number: int, seed: str) -> Iterator[dict[str, Any]]:
 
 def speed(url: str, repeats: int) -> dict[str, Any]:
     """Seconds, as medians."""
-    known, took = [*made(100, "known")], {"rank": [], "weights": []}
+    known = [*made(100, "known")]
+    took: dict[str, list[float]] = {"rank": [], "weights": []}
     with httpx.Client(base_url=url, timeout=60) as client:
 
         def post(path: str, body: dict[str, Any]) -> float:
