@@ -23,7 +23,19 @@ from model_export.stage import StageFailed
 from service.errors import RankerError
 
 SHIPPED = Path(__file__).parent / "configs" / "default.toml"
-NAMES = ("sources", "base", "examples", "train", "export", "quantise", "verify", "prior", "package", "report")
+NAMES = (
+    "sources",
+    "base",
+    "examples",
+    "train",
+    "export",
+    "quantise",
+    "verify",
+    "prior",
+    "constants",
+    "package",
+    "report",
+)
 TEXT_OPTIONS = ("base", "languages", "max_query_tokens", "max_attribute_tokens")
 
 
@@ -55,6 +67,7 @@ def stages(config: Config) -> dict[str, Stage]:
     """Every stage by name. Imports are here so that `--help` needs no torch."""
     from model_export import pretrained
     from model_export.base import write_base
+    from model_export.benchmark.constants import write_constants
     from model_export.examples import write_examples
     from model_export.export import export
     from model_export.package import write_bundle
@@ -71,8 +84,11 @@ def stages(config: Config) -> dict[str, Stage]:
     start = pretrained.start_folder(config)
     taught_by = [config.teacher / "train"] if config.teacher else []
     grown = pretrained.grown_folder(config)
-    sources, _, examples, trained, exported, quantised, verified, prior, *_ = (config.work / name for name in NAMES)
+    sources, _, examples, trained, exported, quantised, verified, prior, constants, *_ = (
+        config.work / name for name in NAMES
+    )
     made = (examples, trained, exported, quantised)
+    packed = (sources, exported, quantised, verified, prior, constants)
     of_sources, of_training = ("sources", "seed"), ("sources", "seed", "training", "layers", *TEXT_OPTIONS)
     of_verify = ("thresholds", "gpu_file", "value_threshold", "layers", *TEXT_OPTIONS)
     works: dict[str, Stage] = {
@@ -138,11 +154,17 @@ def stages(config: Config) -> dict[str, Stage]:
             ("report", "figures", "baselines", "metrics", "evaluation", "pretrained", "rows"),
             lambda out: report(config, *made, verified, prior, out),
         ),
+        "constants": Stage(
+            (exported, quantised, *(config.data / folder for folder in config.ranking.lists)),
+            ("ranking", "sources", "value_threshold", *TEXT_OPTIONS),
+            ("benchmark", "catalogues", "metrics", "pretrained", "readers", "spellings"),
+            lambda out: write_constants(config, exported, quantised, out),
+        ),
         "package": Stage(
-            (sources, exported, quantised, verified, prior),
+            packed,
             sorted(set(Config.model_fields) - {"data", "work"}),
             ("package", "verify"),
-            lambda out: write_bundle(config, sources, exported, quantised, verified, prior, out),
+            lambda out: write_bundle(config, *packed, out),
         ),
     }
     return works

@@ -157,8 +157,10 @@ class Thresholds(_Section):
 
 
 class Ranking(_Section):
-    """The constants of a product's score, see `service.relevance`; `evaluate` says which rank judged products best."""
+    """The constants of a product's score, see `service.relevance`: as they are where no judged products fit them."""
 
+    lists: tuple[Path, ...] = ()
+    """Folders of judged products, below `data`, in the form of the reader `judgments`."""
     overlap: float = Field(default=0.1, ge=0)
     exclusion: float = Field(default=0.2, ge=0)
     strength: float = Field(default=0.2, ge=0)

@@ -1,4 +1,4 @@
-"""Stage 9: the bundle that the service opens.
+"""Stage 10: the bundle that the service opens.
 
 Knows: the manifest's content, where each file comes from. Does not know: how the files were made.
 """
@@ -12,6 +12,7 @@ from typing import Any
 import onnxruntime
 
 from model_export import pretrained
+from model_export.benchmark.constants import CONSTANTS
 from model_export.config import Config
 from model_export.export import FP16
 from model_export.pretrained import TOKENIZER
@@ -25,7 +26,12 @@ MADE_WITH = ("torch", "transformers", "onnx")
 
 
 def manifest(
-    config: Config, folder: Path, files: dict[str, Path], metrics: dict[str, Any], data: dict[str, dict[str, str]]
+    config: Config,
+    folder: Path,
+    files: dict[str, Path],
+    metrics: dict[str, Any],
+    data: dict[str, dict[str, str]],
+    constants: dict[str, float],
 ) -> dict[str, Any]:
     """What the bundle says of itself; see `service.bundle`."""
     base = pretrained.base_folder(config)
@@ -39,7 +45,7 @@ def manifest(
         },
         "temperature": metrics["temperature"],
         "value_threshold": config.value_threshold,
-        "ranking": config.ranking.model_dump(),
+        "ranking": constants,
         "limits": {
             "max_query_tokens": config.max_query_tokens,
             "max_attribute_tokens": config.max_attribute_tokens,
@@ -56,7 +62,14 @@ def manifest(
 
 
 def write_bundle(
-    config: Config, sources: Path, exported: Path, quantised: Path, verified: Path, prior: Path, out: Path
+    config: Config,
+    sources: Path,
+    exported: Path,
+    quantised: Path,
+    verified: Path,
+    prior: Path,
+    constants: Path,
+    out: Path,
 ) -> dict[str, Any]:
     """Run the stage: `out` is the bundle. Raises StageFailed for files that were not verified or missed a limit."""
     refuse(config, exported, quantised, verified)
@@ -67,7 +80,8 @@ def write_bundle(
         files["gpu"] = exported / FP16
     for path in files.values():
         shutil.copyfile(path, out / path.name)
-    content = manifest(config, out, files, metrics, data)
+    fitted = json.loads((constants / CONSTANTS).read_text(encoding="utf-8"))
+    content = manifest(config, out, files, metrics, data, fitted)
     text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True)
     (out / MANIFEST).write_text(text + "\n", encoding="utf-8")
     return {"version": open_bundle(out).version}

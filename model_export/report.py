@@ -1,4 +1,4 @@
-"""Stage 10: what a run gave, as one HTML page.
+"""Stage 11: what a run gave, as one HTML page.
 
 Knows: the files that the stages left, what of them is worth a table or a figure.
 Does not know: how anything was trained or measured, bundles.

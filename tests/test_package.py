@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 from tiny import tiny_config
 
+from model_export.benchmark.constants import CONSTANTS
 from model_export.config import Config
 from model_export.export import FP16, TOKENIZER
 from model_export.package import write_bundle
@@ -18,6 +19,7 @@ from model_export.stage import RECORD, StageFailed
 from model_export.verify import METRICS
 from service.bundle import Bundle, open_bundle
 
+FITTED = {"overlap": 0.1, "exclusion": 0.2, "strength": 0.3, "join": 0.7}
 SOURCE = {"reader": "jsonl", "train": "shop.jsonl", "licence": "CC-BY-4.0", "rate": 1}
 
 
@@ -29,6 +31,7 @@ class Folders(NamedTuple):
     quantised: Path
     verified: Path
     measured: Path
+    fitted: Path
 
 
 @pytest.fixture
@@ -40,6 +43,7 @@ def folders(tmp_path: Path) -> Folders:
     (made.exported / FP16).write_bytes(b"the graph in fp16")
     (made.quantised / INT8).write_bytes(b"the graph in int8")
     (made.measured / PRIOR).write_text("{}", encoding="utf-8")
+    (made.fitted / CONSTANTS).write_text(json.dumps(FITTED), encoding="utf-8")
     stamp = {"outcome": {"files": {"shop": {"shop.jsonl": "0123abcd"}}}}
     (made.sources / RECORD).write_text(json.dumps(stamp), encoding="utf-8")
     verified(made)
@@ -71,6 +75,10 @@ def bundle(config: Config, folders: Folders, name: str = "bundle") -> Bundle:
 
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_bundle_has_the_constants_that_were_fitted(base: Path, folders: Folders) -> None:
+    assert bundle(config(base, folders), folders).formula._asdict() == FITTED
 
 
 def test_the_service_opens_what_was_written(base: Path, folders: Folders) -> None:
