@@ -11,7 +11,8 @@ RankerError
 ├── Later                 not now, but worth another try
 │   ├── RateLimited       more requests than this caller may send
 │   ├── Overloaded        the queue is full, the answer would come too late, or the service is stopping
-│   └── NotReady          the model gives no answer now
+│   ├── NotReady          the model gives no answer now
+│   └── LedgerAway        events and profiles cannot be kept or read now
 ├── DeadlineExceeded      the answer came too late
 └── ModelFailed           a forward pass raised, or gave what is not a number
 """
@@ -89,6 +90,12 @@ class NotReady(Later):
     """The service cannot answer at present."""
 
     code = "not_ready"
+
+
+class LedgerAway(Later):
+    """Where events and profiles are kept gives no answer at present."""
+
+    code = "ledger_away"
 
 
 class DeadlineExceeded(RankerError):

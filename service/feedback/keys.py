@@ -1,0 +1,59 @@
+"""Under which key evidence is kept, and under which field.
+
+    scope:<digest>   of a query's text, of a kind of product, or of everything
+    user:<hash>      of a person
+    positions        impressions and choices by position
+
+Knows: how names, values, queries and kinds become keys; the keyed hash of ids. Does not know: prefixes, Redis.
+"""
+
+import hmac
+import unicodedata
+from hashlib import blake2b, sha256
+
+EVERYTHING = "scope:all"
+POSITIONS = "positions"
+MOST_VALUE_CHARACTERS = 64
+
+
+def query_scope(query: str) -> str:
+    """The scope of a query: that of all texts which differ in case, width and blanks alone."""
+    return f"scope:q{_digest(_plain(query))}"
+
+
+def kind_scope(kind: str) -> str:
+    """The scope of a kind of product."""
+    return f"scope:k{_digest(_plain(kind))}"
+
+
+def user_key(user: str) -> str:
+    """The key of a person, by the keyed hash."""
+    return f"user:{user}"
+
+
+def attribute_field(name: str) -> bytes:
+    """The field of an attribute, by its plain name."""
+    return b"a:" + _plain(name).encode()
+
+
+def value_field(attribute: str, value: str) -> bytes:
+    """The field of an attribute's value."""
+    return b"v:" + _plain(attribute).encode() + b"\0" + _plain(value)[:MOST_VALUE_CHARACTERS].encode()
+
+
+def position_field(position: int) -> bytes:
+    """The field of a position, counted from 1."""
+    return b"p:%d" % position
+
+
+def hashed(identifier: str, secret: bytes) -> str:
+    """What is kept of an id: an HMAC, 32 hexadecimal digits; "" of none."""
+    return hmac.new(secret, identifier.encode(), sha256).hexdigest()[:32] if identifier else ""
+
+
+def _plain(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode(), digest_size=16).hexdigest()
