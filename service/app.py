@@ -6,12 +6,13 @@ Knows: which parts there are and in which order they open and close. Does not kn
 import asyncio
 import contextlib
 import logging
+import secrets
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, start_http_server
@@ -33,7 +34,10 @@ from service.cores import in_group, usable_cores
 from service.deployment import Deployments, Parts
 from service.embedding import Embedder
 from service.errors import StartError, SwapRefused
+from service.evidence import HalfLives
 from service.extracting import Extractor
+from service.feedback.ledger import Ledger, Limits
+from service.feedback.memory import MemoryLedger
 from service.inflight import InFlight
 from service.matching.parsing import Parser
 from service.matching.units import Units
@@ -63,6 +67,7 @@ def create_app(
     `shared` is a folder that it has in common with other processes of one service. On `reload_signal` the folder of
     the bundle in service is read again. Raises StartError, as does the lifespan.
     """
+    key = feedback_key(settings)
     stack = AsyncExitStack()
     provider = stack.enter_context(tracing()) if settings.traces else None
     telemetry = Telemetry(tracer=provider.get_tracer("service") if provider else None, shared=shared)
@@ -71,13 +76,13 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with stack:
             try:
-                deployments = await _open(settings, telemetry, stack, shared)
+                opened = await _open(settings, telemetry, stack, shared)
             except StartError as error:
                 raise StartError(" ".join(str(error).split())) from error
             if reload_signal:
-                _on_signal(reload_signal, deployments)
-            logger.info("ready: bundle %s %s on %s", *deployments.identity)
-            yield {"settings": settings, "telemetry": telemetry, "deployments": deployments}
+                _on_signal(reload_signal, opened["deployments"])
+            logger.info("ready: bundle %s %s on %s", *opened["deployments"].identity)
+            yield {"settings": settings, "telemetry": telemetry, "feedback_key": key, **opened}
 
     app = FastAPI(
         title="Attribute Ranker",
@@ -138,7 +143,14 @@ def metrics_served(settings: Settings, registry: CollectorRegistry) -> Iterator[
         thread.join()
 
 
-async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack, shared: Path | None) -> Deployments:
+class _Opened(TypedDict):
+    """What has a lifetime."""
+
+    deployments: Deployments
+    ledger: Ledger | None
+
+
+async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack, shared: Path | None) -> _Opened:
     if not shared:
         stack.enter_context(metrics_served(settings, telemetry.registry))
     redis = None
@@ -153,6 +165,7 @@ async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack,
                 ttl_s=settings.redis_ttl_s,
             )
         )
+    ledger = open_ledger(settings, telemetry) if settings.feedback else None
 
     parser = Parser(Units.read())
 
@@ -161,7 +174,36 @@ async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack,
 
     folder = (shared and workers.chosen(shared)) or settings.bundle or default_folder()
     announce = partial(workers.tell, shared) if shared else None
-    return await stack.enter_async_context(Deployments(build, folder, telemetry, announce=announce))
+    deployments = await stack.enter_async_context(Deployments(build, folder, telemetry, announce=announce))
+    return {"deployments": deployments, "ledger": ledger}
+
+
+def feedback_key(settings: Settings) -> bytes:
+    """What ids are hashed with; in process, where nothing outlives it, a random one. Raises StartError."""
+    if settings.feedback and not settings.redis_url and settings.workers > 1:
+        raise StartError(
+            "RANKER_FEEDBACK with several RANKER_WORKERS needs RANKER_REDIS_URL, for they share what is kept"
+        )
+    if settings.feedback_key:
+        return settings.feedback_key.get_secret_value().encode()
+    if settings.feedback and settings.redis_url:
+        raise StartError("RANKER_FEEDBACK on Redis needs RANKER_FEEDBACK_KEY, the secret that ids are hashed with")
+    return secrets.token_bytes(32)
+
+
+def open_ledger(settings: Settings, telemetry: Telemetry) -> Ledger:
+    """Where feedback is kept."""
+    limits = Limits(
+        HalfLives(settings.feedback_short_s, settings.feedback_long_s),
+        window_s=settings.feedback_window_s,
+        waiting=settings.feedback_waiting,
+        kept=settings.feedback_kept,
+        cap=settings.feedback_client_cap,
+        ttl_s=settings.feedback_ttl_s,
+        shown_s=settings.feedback_shown_s,
+    )
+    logger.warning("feedback is kept in process: it is lost with it")
+    return MemoryLedger(limits, telemetry)
 
 
 def _build(folder: Path, settings: Settings, telemetry: Telemetry, redis: RedisCache | None, parser: Parser) -> Parts:

@@ -29,6 +29,7 @@ REJECTED = (
     *("unauthorized", "rate_limited"),
 )
 DEGRADED = ("overloaded", "deadline_exceeded", "model_failed")
+FOLDED = ("folded", "capped", "unknown_query", "nothing", "unreadable")
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """The id of the request whose work is being done."""
@@ -107,6 +108,13 @@ class Telemetry:
             buckets=(0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.5),
             registry=self.registry,
         )
+        self.events_folded = Counter(
+            "ranker_events_folded_total", "Events taken from the queue, by what became of them.", ["outcome"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.events_waiting = self._gauge(
+            "ranker_events_waiting", "Events that wait to be folded.", mode="livemostrecent"
+        )
         self._stages = {name: self.stage.labels(name) for name in STAGES}
         self.found = {level: self.pairs.labels(level) for level in CACHE_LEVELS}
         self.texts_found = {level: self.texts.labels(level) for level in TEXT_LEVELS}
@@ -116,6 +124,8 @@ class Telemetry:
             self.rejected.labels(reason)
         for reason in DEGRADED:
             self.degraded.labels(reason)
+        for outcome in FOLDED:
+            self.events_folded.labels(outcome)
         for outcome in ("taken", "unchanged", "refused"):
             self.swaps.labels(outcome)
 

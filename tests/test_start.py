@@ -83,6 +83,25 @@ def test_a_password_is_never_logged() -> None:
     assert "**********" in log
 
 
+def test_feedback_on_redis_needs_a_key_to_hash_ids_with() -> None:
+    ended_with = run("--port", "0", feedback="1", redis_url="redis://127.0.0.1:1/0")
+    assert ended_with.returncode != 0
+    assert "RANKER_FEEDBACK on Redis needs RANKER_FEEDBACK_KEY" in ended_with.stderr
+
+
+def test_feedback_of_several_workers_needs_redis() -> None:
+    ended_with = run("--port", "0", "--workers", "2", feedback="1")
+    assert ended_with.returncode != 0
+    assert "RANKER_FEEDBACK with several RANKER_WORKERS needs RANKER_REDIS_URL" in ended_with.stderr
+
+
+def test_feedback_without_redis_says_that_it_does_not_last(tmp_path: Path) -> None:
+    port = free_port()
+    with (tmp_path / "log").open("w") as log, ended(serving(port, log, feedback="1")):
+        wait_until(lambda: answers(port), 60)
+    assert "feedback is kept in process: it is lost with it" in (tmp_path / "log").read_text()
+
+
 SECRETS = {
     "api_keys": "first-s3cret\nsecond-s3cret\n",
     "admin_key": "master-s3cret\n",

@@ -27,6 +27,7 @@ from service.telemetry import (
     CACHE_FAULTS,
     CACHE_LEVELS,
     DEGRADED,
+    FOLDED,
     REJECTED,
     SHARED_FOLDER,
     STAGES,
@@ -75,6 +76,7 @@ def value(found: Samples, name: str, **labels: str) -> float | None:
         ("ranker_cache_faults_total", "fault", CACHE_FAULTS),
         ("ranker_rejected_total", "reason", REJECTED),
         ("ranker_degraded_total", "reason", DEGRADED),
+        ("ranker_events_folded_total", "outcome", FOLDED),
         ("ranker_bundle_swaps_total", "outcome", ("taken", "unchanged", "refused")),
     ],
 )

@@ -8,16 +8,22 @@ from typing import TypedDict, cast
 from fastapi import Request
 
 from service.deployment import Deployments
+from service.feedback.ledger import Ledger
 from service.settings import Settings
 from service.telemetry import Telemetry
 
 
 class State(TypedDict):
-    """What the lifespan opened, and when the request began (`time.monotonic`)."""
+    """What the lifespan opened, and when the request began (`time.monotonic`).
+
+    `ledger` is None without feedback; ids are hashed with `feedback_key`.
+    """
 
     settings: Settings
     telemetry: Telemetry
     deployments: Deployments
+    ledger: Ledger | None
+    feedback_key: bytes
     begun: float
 
 

@@ -4,12 +4,41 @@ Knows: what can be asked of it and what must hold. Does not know: how it is kept
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
-from service.evidence import Observed
+from service.evidence import HalfLives, Observed
 
 Fields = Mapping[bytes, Observed]
-"""Evidence of one key by field, see `fields.py`."""
+"""Evidence of one key by field, see `keys.py`."""
+Outcome = Literal["folded", "capped", "gone"]
+"""What became of an entry: its evidence was added; its client had added too often; it was another's, or deleted."""
+
+MOST_FIELDS = 512
+"""Of one key. Where there are more, those with the least expectation go until `FIELDS_LEFT` are left, so that new ones
+have a chance and the keys need not be looked through each time."""
+FIELDS_LEFT = 448
+MOST_SEEN = 1_000_000
+"""Events that are remembered for de-duplication: past so many within a window, those of the window before are forgotten
+early."""
+SILENT_S = 30.0
+"""After so long without a word from its consumer an entry is given to another."""
+CAP_S = 86_400.0
+"""For so long it counts how often a client has added to something."""
+
+
+class Limits(NamedTuple):
+    """How much a ledger keeps, and for how long, in seconds.
+
+    `waiting` and `kept` are entries of the queue and of the log, `cap` choices of one client for one thing in a day.
+    """
+
+    half_lives: HalfLives
+    window_s: float
+    waiting: int
+    kept: int
+    cap: int
+    ttl_s: float
+    shown_s: float
 
 
 class Entry(NamedTuple):
@@ -24,7 +53,7 @@ class Entry(NamedTuple):
 
 
 class Pending(NamedTuple):
-    """An entry that waits to be folded, by its id in the queue."""
+    """An entry that waits to be folded, by its id in the queue, or one of the log, by its id there."""
 
     id: str
     user: str
@@ -58,12 +87,16 @@ class Ledger(Protocol):
         """Entries for this consumer, those of consumers that are silent for long among them; none if none waits."""
         ...
 
-    async def fold(self, consumer: str, folded: Sequence[Folded]) -> int:
-        """Add what the entries say and take them out of the queue, all at once; how many were still this consumer's.
+    async def fold(self, consumer: str, folded: Sequence[Folded]) -> list[Outcome]:
+        """Add what the entries say and move them from the queue to the log, all at once.
 
         An entry that is another's by now, or deleted, adds nothing. One whose client has added to `capped` too often
-        is taken out and adds nothing.
+        is taken out, adds nothing and is not in the log.
         """
+        ...
+
+    async def logged(self, after: str, most: int) -> list[Pending]:
+        """What the log has behind the entry of this id ("" from its beginning), oldest first; none at its end."""
         ...
 
     def show(self, query_id: str, content: bytes) -> None:
@@ -74,8 +107,11 @@ class Ledger(Protocol):
         """What was shown for each, where it is still known."""
         ...
 
-    async def evidence(self, keys: Sequence[str]) -> list[Fields]:
-        """The evidence under each key, none where there is none."""
+    async def evidence(self, keys: Sequence[str], fields: Sequence[bytes] = ()) -> list[Fields]:
+        """The evidence under each key, of these fields alone where some are named; none where there is none.
+
+        It raises nothing: where it cannot be read in time there is none.
+        """
         ...
 
     async def forget(self, key: str) -> bool:

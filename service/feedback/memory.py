@@ -1,0 +1,206 @@
+"""The ledger in one process: nothing outlives it, everything in it is bounded and expires.
+
+Knows: the promises of `ledger` kept with dicts. Does not know: Redis, what an event says.
+"""
+
+import itertools
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from service.errors import Overloaded
+from service.evidence import HalfLives, Observed, at_time, merged
+from service.feedback.keys import user_key
+from service.feedback.ledger import (
+    CAP_S,
+    FIELDS_LEFT,
+    MOST_FIELDS,
+    MOST_SEEN,
+    SILENT_S,
+    Entry,
+    Fields,
+    Folded,
+    Limits,
+    Outcome,
+    Pending,
+)
+from service.telemetry import Telemetry
+
+MOST_KEYS, MOST_SHOWN, MOST_CAPS = 20_000, 10_000, 200_000
+"""Of evidence, of answers and of clients' counts; what was written longest ago goes first."""
+
+_Value = TypeVar("_Value")
+
+
+class MemoryLedger:
+    """A `Ledger` in this process. `clock` gives seconds since 1970."""
+
+    def __init__(self, limits: Limits, telemetry: Telemetry, *, clock: Callable[[], float] = time.time) -> None:
+        self._limits, self._telemetry, self._clock = limits, telemetry, clock
+        self._ids = itertools.count(1)
+        self._seen = _Seen(limits.window_s, clock)
+        self._queue: dict[str, _Queued] = {}
+        self._log: deque[Pending] = deque(maxlen=limits.kept)
+        self._evidence: _Expiring[dict[bytes, Observed]] = _Expiring(MOST_KEYS, limits.ttl_s, clock)
+        self._shown: _Expiring[bytes] = _Expiring(MOST_SHOWN, limits.shown_s, clock)
+        self._caps: _Expiring[int] = _Expiring(MOST_CAPS, CAP_S, clock)
+
+    async def append(self, entries: Sequence[Entry]) -> list[bool]:
+        """As `Ledger`."""
+        if len(self._queue) + len(entries) > self._limits.waiting:
+            raise Overloaded(f"{len(self._queue)} events wait to be folded already")
+        new = []
+        for entry in entries:
+            new.append(self._seen.add(entry.once))
+            if new[-1]:
+                number = str(next(self._ids))
+                self._queue[number] = _Queued(Pending(number, entry.user, entry.client, entry.content))
+        self._tell()
+        return new
+
+    async def waiting(self, consumer: str, most: int) -> list[Pending]:
+        """As `Ledger`."""
+        now = self._clock()
+        free = (each for each in self._queue.values() if not each.consumer or each.since <= now - SILENT_S)
+        taken = list(itertools.islice(free, most))
+        for each in taken:
+            each.consumer, each.since = consumer, now
+        self._tell()
+        return [each.entry for each in taken]
+
+    async def fold(self, consumer: str, folded: Sequence[Folded]) -> list[Outcome]:
+        """As `Ledger`."""
+        outcomes = [self._fold(consumer, each) for each in folded]
+        self._tell()
+        return outcomes
+
+    def _fold(self, consumer: str, folded: Folded) -> Outcome:
+        queued = self._queue.get(folded.id)
+        if queued is None or queued.consumer != consumer:
+            return "gone"
+        del self._queue[folded.id]
+        if folded.capped and not self._counts(folded.capped):
+            return "capped"
+        for key, fields in folded.additions.items():
+            self._add(key, fields)
+        self._log.append(queued.entry._replace(id=str(next(self._ids))))
+        return "folded"
+
+    def _counts(self, capped: str) -> bool:
+        before = self._caps.get(capped) or 0
+        if before < self._limits.cap:
+            self._caps.put(capped, before + 1, anew=not before)
+        return before < self._limits.cap
+
+    def _add(self, key: str, fields: Fields) -> None:
+        known = self._evidence.get(key) or {}
+        half_lives = self._limits.half_lives
+        for field, found in fields.items():
+            known[field] = merged(known[field], found, half_lives) if field in known else found
+        if len(known) > MOST_FIELDS:
+            latest = max(found.at for found in known.values())
+            known = dict(sorted(known.items(), key=lambda item: _standing(item, latest, half_lives))[-FIELDS_LEFT:])
+        self._evidence.put(key, known)
+
+    async def logged(self, after: str, most: int) -> list[Pending]:
+        """As `Ledger`."""
+        return list(itertools.islice((entry for entry in self._log if int(entry.id) > int(after or 0)), most))
+
+    def show(self, query_id: str, content: bytes) -> None:
+        """As `Ledger`."""
+        self._shown.put(query_id, content)
+
+    async def shown(self, query_ids: Sequence[str]) -> list[bytes | None]:
+        """As `Ledger`."""
+        return [self._shown.get(query_id) for query_id in query_ids]
+
+    async def evidence(self, keys: Sequence[str], fields: Sequence[bytes] = ()) -> list[Fields]:
+        """As `Ledger`."""
+        found = [self._evidence.get(key) or {} for key in keys]
+        return [{f: known[f] for f in fields or known if f in known} for known in found]
+
+    async def forget(self, key: str) -> bool:
+        """As `Ledger`."""
+        return self._evidence.remove(key)
+
+    async def forget_user(self, user: str) -> bool:
+        """As `Ledger`."""
+        waiting = [number for number, each in self._queue.items() if each.entry.user == user]
+        for number in waiting:
+            del self._queue[number]
+        kept = [entry for entry in self._log if entry.user != user]
+        logged = len(kept) < len(self._log)
+        self._log = deque(kept, maxlen=self._log.maxlen)
+        self._tell()
+        return self._evidence.remove(user_key(user)) or logged or bool(waiting)
+
+    def _tell(self) -> None:
+        self._telemetry.events_waiting.set(len(self._queue))
+
+
+def _standing(item: tuple[bytes, Observed], at: float, half_lives: HalfLives) -> tuple[float, bytes]:
+    """By what a field is worth keeping: its expectation at a time, then its bytes, so that there is an order."""
+    field, found = item
+    return at_time(found, at, half_lives).expected_long, field
+
+
+@dataclass(slots=True)
+class _Queued:
+    """An entry of the queue, and who has it since when."""
+
+    entry: Pending
+    consumer: str = ""
+    since: float = 0.0
+
+
+class _Seen:
+    """What was seen in the last window, and some of the one before."""
+
+    def __init__(self, window_s: float, clock: Callable[[], float]) -> None:
+        self._window_s, self._clock = window_s, clock
+        self._begun = self._old_begun = clock()
+        self._new: set[bytes] = set()
+        self._old: set[bytes] = set()
+
+    def add(self, once: bytes) -> bool:
+        """Whether it is new."""
+        now = self._clock()
+        if now >= self._begun + self._window_s or len(self._new) >= MOST_SEEN:
+            self._old, self._old_begun = self._new, self._begun
+            self._new, self._begun = set(), now
+        if now >= self._old_begun + 2 * self._window_s:
+            self._old = set()
+        if once in self._new or once in self._old:
+            return False
+        self._new.add(once)
+        return True
+
+
+class _Expiring(Generic[_Value]):
+    """Values by key for so many seconds after they were put, at most so many of them."""
+
+    def __init__(self, most: int, ttl_s: float, clock: Callable[[], float]) -> None:
+        self._most, self._ttl_s, self._clock = most, ttl_s, clock
+        self._kept: OrderedDict[str, tuple[float, _Value]] = OrderedDict()
+
+    def get(self, key: str) -> _Value | None:
+        """What is kept under it, if it is still."""
+        until, value = self._kept.get(key, (0.0, None))
+        return value if until > self._clock() else None
+
+    def put(self, key: str, value: _Value, *, anew: bool = True) -> None:
+        """Keep it; `anew` as if it were new, else for as long as what it replaces."""
+        now = self._clock()
+        if anew:
+            self._kept.pop(key, None)
+        self._kept[key] = (now + self._ttl_s if anew else self._kept[key][0], value)
+        while len(self._kept) > self._most or next(iter(self._kept.values()))[0] <= now:
+            self._kept.popitem(last=False)
+
+    def remove(self, key: str) -> bool:
+        """Keep it no more; whether it was."""
+        there = self.get(key) is not None
+        self._kept.pop(key, None)
+        return there
