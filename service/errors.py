@@ -5,6 +5,7 @@ RankerError
 │   ├── BundleError       the bundle is missing a file, altered, of another format, or its graph does not fit
 │   └── DeviceError       the device asked for cannot really be used
 ├── BadInput              a request that is well formed but cannot be answered
+│   └── EventRefused      one event of a request is not taken; the others are
 ├── Unauthorized          no key, or none of ours
 ├── SwapRefused           a bundle that was asked for cannot take over; nothing has changed
 ├── ClientGone            the caller has hung up
@@ -46,6 +47,16 @@ class BadInput(RankerError):
     def __init__(self, message: str, field: str) -> None:
         super().__init__(message)
         self.field = field
+
+
+class EventRefused(BadInput):
+    """An event is not taken; `reason` is one word, `field` its place in the event."""
+
+    code = "event_refused"
+
+    def __init__(self, reason: str, message: str, field: str = "") -> None:
+        super().__init__(message, field)
+        self.reason = reason
 
 
 class Unauthorized(RankerError):

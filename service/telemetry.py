@@ -26,8 +26,14 @@ TEXT_LEVELS = ("memory", "redis", "miss")
 CACHE_FAULTS = ("read", "write", "decode", "dropped")
 REJECTED = (
     *("unreadable", "overloaded", "deadline_exceeded", "model_failed", "client_gone"),
-    *("unauthorized", "rate_limited"),
+    *("unauthorized", "rate_limited", "ledger_away"),
 )
+EVENTS = (
+    *("accepted", "duplicate"),
+    *("not_json", "not_object", "missing", "type", "range", "time", "too_late", "too_early"),
+    *("too_long", "too_large", "too_deep", "nul"),
+)
+"""What becomes of an event: the first two, or why it is refused."""
 DEGRADED = ("overloaded", "deadline_exceeded", "model_failed")
 FOLDED = ("folded", "capped", "unknown_query", "nothing", "unreadable")
 
@@ -99,6 +105,9 @@ class Telemetry:
             "ranker_bundle_swaps_total", "Bundles that were to take over, by outcome.", ["outcome"],
             registry=self.registry,
         )  # fmt: skip
+        self.events = Counter(
+            "ranker_events_total", "Events sent, by what became of them.", ["outcome"], registry=self.registry
+        )
         self.model = self._gauge(
             "ranker_model_info", "1 for the bundle in service.", "name", "version", "device", mode="livemax"
         )
@@ -126,6 +135,8 @@ class Telemetry:
             self.degraded.labels(reason)
         for outcome in FOLDED:
             self.events_folded.labels(outcome)
+        for outcome in EVENTS:
+            self.events.labels(outcome)
         for outcome in ("taken", "unchanged", "refused"):
             self.swaps.labels(outcome)
 

@@ -18,6 +18,7 @@ import numpy as np
 import redis
 
 from service.bundle import MANIFEST, version_of
+from service.feedback.ledger import Entry
 from service.scoring import RowScores
 from service.text import Row
 
@@ -124,6 +125,30 @@ class FakeVectors:
 
     def put(self, vectors: Mapping[bytes, bytes]) -> None:
         self.kept |= vectors
+
+
+class FakeLedger:
+    """Where events come in and answers are known: it remembers both, or fails."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure = failure
+        self.entries: list[Entry] = []
+        self.known: dict[str, bytes] = {}
+
+    async def append(self, entries: Sequence[Entry]) -> list[bool]:
+        if self.failure:
+            raise self.failure
+        news = []
+        for entry in entries:
+            news.append(entry.once not in {each.once for each in self.entries})
+            self.entries += [entry] * news[-1]
+        return news
+
+    def show(self, query_id: str, content: bytes) -> None:
+        self.known[query_id] = content
+
+    async def shown(self, query_ids: Sequence[str]) -> list[bytes | None]:
+        return [self.known.get(query_id) for query_id in query_ids]
 
 
 def link_bundle(source: Path, folder: Path, **changes: Any) -> str:

@@ -20,6 +20,7 @@ from service.errors import (
     BadInput,
     ClientGone,
     DeadlineExceeded,
+    EventRefused,
     Later,
     LedgerAway,
     ModelFailed,
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 STATUSES: dict[type[RankerError], int] = {
     BadInput: 422,
+    EventRefused: 422,
     SwapRefused: 422,
     Unauthorized: 401,
     RateLimited: 429,

@@ -17,10 +17,11 @@ import numpy.typing as npt
 
 from service.evidence import Observed, observed
 from service.feedback import positions
+from service.feedback.actions import facet_worth, worth
 from service.feedback.keys import MOST_VALUE_CHARACTERS, POSITIONS, attribute_field, user_key, value_field
 from service.feedback.positions import Propensity
 from service.feedback.shown import Shown, ShownProduct
-from service.feedback.ubi import Event, facet_worth, worth
+from service.feedback.ubi import Event
 
 MOST_COMPARED = 20
 """So many products from the top are compared with each other; more only where the chosen one stands further down."""

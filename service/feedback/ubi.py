@@ -5,32 +5,37 @@ ISO 8601 (UTC where no zone is named) or milliseconds since 1970, as a number or
 `position.xy.x`, as the specification has it, or in `position.x`, as the OpenSearch plugin has it. Use of a facet, for
 which the specification has no event, is `object_id_type: "attribute"` with the attribute's name as `object_id`.
 
-Knows: names, shapes and limits of what is sent; what an action is worth. Does not know: what follows from it, HTTP.
+Knows: names, shapes and limits of what is sent. Does not know: what follows from it, HTTP, where it is kept.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any, NamedTuple, TypeGuard
 
-ORDERS = frozenset({"purchase", "order", "checkout"})
-CARTS = frozenset({"add_to_cart"})
-CLICKS = frozenset({"click", "item_click", "click_through"})
-REST = frozenset({"view", "item_view", "watch", "add_to_wishlist", "save", "share"})
-LONG_DWELL_S = 30.0
-"""Who stays so long has not come by mistake (the usual bound of a satisfied click, Fox et al. 2005)."""
+import orjson
 
-IMPRESSION = "impression"
-FACET_WORDS, UNDOING_WORDS = frozenset({"facet", "filter"}), frozenset({"clear", "deselect", "remove", "reset"})
+from service.errors import EventRefused
+from service.feedback.actions import FACET_WORDS, IMPRESSION, words_of
+from service.feedback.keys import hashed
+
+MOST_ID, MOST_ACTION, MOST_QUERY, MOST_TIME = 256, 128, 1_024, 64
+"""Characters."""
+MOST_BYTES, MOST_DEPTH, MOST_HITS, MOST_ORDINAL, MOST_FIELD = 16_384, 16, 1_000, 1_000_000, 200
+IDENTIFYING = frozenset({"client_id", "ip", "session_id", "user_id"})
+"""Fields of which a keyed hash alone is kept, at whatever depth they stand."""
+ATTRIBUTES = "event_attributes"
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """What somebody did. `at` is in seconds since 1970; `client` and `user` are keyed hashes, "" where unknown, and a
     client that does not say who it is goes by its session or else its user. `of_attribute` says that `object_id` is an
-    attribute's name. `internal_id` is another name of the object. `position` counts from 1.
+    attribute's name; `internal_id` is another name of the object. `position` counts from 1; a sender's 0 is 1, too.
 
-    A query has no action; `query` is its text ("" where unknown).
+    A query has no action. `query` is the text ("" where unknown).
     """
 
     action: str
@@ -46,40 +51,233 @@ class Event:
     query: str = ""
 
 
-def worth(action: str, dwell_s: float | None = None) -> float:
-    """What an action on a product says of it, in orders: an order most, then what is put into the cart, a click that
-    was followed by a long stay, a click, and the rest of what speaks for a product. Other actions say nothing.
+class Rules(NamedTuple):
+    """What ids are hashed with, and by how much an event may be older than now or ahead of it, in seconds."""
+
+    secret: bytes
+    late_s: float
+    early_s: float
+
+
+class Accepted(NamedTuple):
+    """An event that may be put down: `content` is its JSON with ids hashed and the time in milliseconds, `once` what it
+    must differ in from others (16 bytes). `hits` are the products that a query gave, best first.
     """
-    if action in ORDERS:
-        return 1.0
-    if action in CARTS:
-        return 0.5
-    if action in CLICKS | REST and dwell_s is not None and dwell_s >= LONG_DWELL_S:
-        return 0.3
-    if action in CLICKS:
-        return 0.2
-    return 0.1 if action in REST else 0.0
+
+    event: Event
+    content: bytes
+    once: bytes
+    hits: tuple[str, ...] = ()
 
 
-def facet_worth(action: str) -> float:
-    """What an action on an attribute says of it, in orders: as much as a cart, where a facet was chosen."""
-    words = set(words_of(action))
-    chosen = words & (FACET_WORDS | {"click", "select", "apply"}) and not words & (UNDOING_WORDS | {IMPRESSION})
-    return 0.5 if chosen else 0.0
+def read(item: object, now: float, rules: Rules) -> Accepted:
+    """An event or a query as `orjson` reads it. Raises EventRefused."""
+    if not isinstance(item, dict):
+        raise EventRefused("not_object", "an event or a query is a JSON object")
+    is_query = item.get("action_name") is None and item.get("user_query") is not None and not item.get(ATTRIBUTES)
+    for name in ("user_query",) if is_query else ("action_name", "timestamp"):
+        if item.get(name) is None or item[name] == "":
+            raise EventRefused("missing", f"{name} is missing", name)
+    at = _time(item["timestamp"], now, rules) if item.get("timestamp") is not None else now
+    kept = _kept(item, rules.secret) | {"timestamp": round(at * 1000)}
+    event, hits = _event(kept), tuple(_hits(kept)) if is_query else ()
+    content = orjson.dumps(kept)
+    if len(content) > MOST_BYTES:
+        raise EventRefused("too_large", f"an event has at most {MOST_BYTES} bytes")
+    return Accepted(event, content, _once(event), hits)
 
 
-def words_of(action: str) -> list[str]:
-    """The words of an action's name."""
-    return action.replace("-", "_").split("_")
+def stored(content: bytes) -> Event:
+    """The event whose content `read` gave. Raises ValueError for other bytes."""
+    try:
+        return _event(orjson.loads(content))
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, EventRefused) as error:
+        raise ValueError("the bytes are no event of ours") from error
+
+
+def _once(event: Event) -> bytes:
+    """Of client, query, object and action; of a query without an action its text."""
+    what = [event.client, event.query_id, event.object_id, event.action or f"query {event.query}"]
+    return blake2b(orjson.dumps(what), digest_size=16).digest()
+
+
+def _event(kept: Mapping[str, Any]) -> Event:
+    place = f"{ATTRIBUTES}."
+    attributes = _object(kept, ATTRIBUTES)
+    item = _object(attributes, "object", place)
+    action = _text(kept, "action_name", MOST_ACTION).lower()
+    facet = facet_name(kept, action)
+    object_id = _identifier(item, "object_id", f"{place}object.")
+    if item.get("object_id_type") == "attribute" and not object_id:
+        raise EventRefused("missing", f"{place}object.object_id is missing", f"{place}object.object_id")
+    user = _identifier(kept, "user_id")
+    sessions = [_identifier(kept, "session_id"), _identifier(attributes, "session_id", place)]
+    dwell = _number(attributes, "dwell_time", place)
+    return Event(
+        IMPRESSION if kept.get("message_type") == "IMPRESSION" else action,
+        kept["timestamp"] / 1000,
+        _identifier(kept, "query_id"),
+        _identifier(kept, "client_id") or sessions[0] or sessions[1] or user,
+        user,
+        facet or object_id,
+        _identifier(item, "internal_id", f"{place}object."),
+        bool(facet),
+        _position(_object(attributes, "position", place), f"{place}position."),
+        _at_least_0(dwell, f"{place}dwell_time"),
+        _query(kept),
+    )
+
+
+def _query(kept: Mapping[str, Any]) -> str:
+    name = "message" if kept.get("message_type") == "QUERY" and not kept.get("user_query") else "user_query"
+    return _text(kept, name, MOST_QUERY)
+
+
+def facet_name(event: Mapping[str, Any], action: str) -> str:
+    """The attribute that an event filtered by, or "" for another event; `action` is in small letters.
+
+    It is the object of type "attribute". Senders that know nothing of this name it in the object's description
+    ("supplier_name") or else in the action ("brand_filter").
+    """
+    item = part(event, "object")
+    if item.get("object_id_type") == "attribute":
+        return str(item.get("object_id") or "")
+    words = words_of(action)
+    if not FACET_WORDS & set(words) and event.get("message_type") != "FILTER":
+        return ""
+    described = item.get("description")
+    told = described.split("_") if isinstance(described, str) and " " not in described.strip() else words
+    return " ".join(word for word in told if word not in {*FACET_WORDS, "on", "select", ""}).lower()[:MOST_ID]
 
 
 def part(event: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """A part of `event_attributes`, empty where there is none."""
-    attributes = event.get("event_attributes")
+    attributes = event.get(ATTRIBUTES)
     found = attributes.get(name) if isinstance(attributes, dict) else None
     return found if isinstance(found, dict) else {}
 
 
-def is_number(value: object) -> bool:
+def _position(given: Mapping[str, Any], place: str) -> int | None:
+    inner = _object(given, "xy", place)
+    for where, of in ((given, place), (inner, f"{place}xy.")):
+        _number(where, "x", of), _number(where, "y", of)
+    ordinal = _at_least_0(_number(given, "ordinal", place), f"{place}ordinal")
+    if ordinal is None:
+        return None
+    if ordinal > MOST_ORDINAL or ordinal != int(ordinal):
+        raise EventRefused("range", f"{place}ordinal is a whole number up to {MOST_ORDINAL}", f"{place}ordinal")
+    return max(1, int(ordinal))
+
+
+def _hits(query: Mapping[str, Any]) -> Iterator[str]:
+    name = "query_response_hit_ids"
+    given = query.get(name) or []
+    if not isinstance(given, list):
+        raise EventRefused("type", f"{name} is a list", name)
+    if len(given) > MOST_HITS:
+        raise EventRefused("too_long", f"{name} has at most {MOST_HITS} ids", name)
+    for place, each in enumerate(given):
+        yield _identifier({str(place): each}, str(place), f"{name}.")
+
+
+def _time(given: object, now: float, rules: Rules) -> float:
+    """Seconds since 1970."""
+    at = _seconds(given)
+    if at is None:
+        raise EventRefused("time", "timestamp is ISO 8601 or milliseconds since 1970", "timestamp")
+    if at < now - rules.late_s:
+        raise EventRefused("too_late", f"timestamp is more than {rules.late_s:g} s ago", "timestamp")
+    if at > now + rules.early_s:
+        raise EventRefused("too_early", f"timestamp is more than {rules.early_s:g} s ahead of the clock", "timestamp")
+    return at
+
+
+def _seconds(given: object) -> float | None:
+    if is_number(given):
+        return given / 1000
+    if not isinstance(given, str) or len(given) > MOST_TIME:
+        return None
+    if given.isascii() and given.isdigit():
+        return int(given) / 1000
+    try:
+        told = datetime.fromisoformat(given.strip())
+        return (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _kept(item: Mapping[str, Any], secret: bytes, place: str = "", depth: int = 1) -> dict[str, Any]:
+    """A copy with ids hashed, checked for depth and for NULs."""
+    if depth > MOST_DEPTH:
+        raise _refused_at("too_deep", "stands too deep", place[:-1])
+    if any("\0" in name for name in item):
+        raise _refused_at("nul", "holds a NUL character in a name", place[:-1])
+    return {
+        name: hashed(_identifier(item, name, place), secret)
+        if name in IDENTIFYING
+        else _part_kept(value, secret, place + name, depth)
+        for name, value in item.items()
+    }
+
+
+def _part_kept(value: Any, secret: bytes, place: str, depth: int) -> Any:
+    if isinstance(value, str):
+        if "\0" in value:
+            raise _refused_at("nul", "holds a NUL character", place)
+        return value
+    if isinstance(value, dict):
+        return _kept(value, secret, f"{place}.", depth + 1)
+    if isinstance(value, list):
+        return [*_kept({str(n): each for n, each in enumerate(value)}, secret, f"{place}.", depth + 1).values()]
+    return value
+
+
+def _refused_at(reason: str, told: str, place: str) -> EventRefused:
+    """A refusal of something at a place that a sender chose, and that may be long."""
+    return EventRefused(reason, f"{place[:MOST_FIELD] or 'the event'} {told}", place[:MOST_FIELD])
+
+
+def _object(given: Mapping[str, Any], name: str, place: str = "") -> Mapping[str, Any]:
+    found = given.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise EventRefused("type", f"{place}{name} is an object", place + name)
+    return found
+
+
+def _text(given: Mapping[str, Any], name: str, most: int, place: str = "") -> str:
+    found = given.get(name)
+    if found is None:
+        return ""
+    if not isinstance(found, str):
+        raise EventRefused("type", f"{place}{name} is a text", place + name)
+    if len(found) > most:
+        raise EventRefused("too_long", f"{place}{name} has at most {most} characters", place + name)
+    return found
+
+
+def _identifier(given: Mapping[str, Any], name: str, place: str = "") -> str:
+    """A text, or a whole number as one."""
+    found = given.get(name)
+    if isinstance(found, int) and not isinstance(found, bool):
+        return str(found)
+    return _text(given, name, MOST_ID, place[:MOST_FIELD])
+
+
+def _number(given: Mapping[str, Any], name: str, place: str) -> float | None:
+    found = given.get(name)
+    if found is not None and not is_number(found):
+        raise EventRefused("type", f"{place}{name} is a number", place + name)
+    return found
+
+
+def _at_least_0(found: float | None, place: str) -> float | None:
+    if found is not None and found < 0:
+        raise EventRefused("range", f"{place} is at least 0", place)
+    return found
+
+
+def is_number(value: object) -> TypeGuard[float]:
     """Whether it is a finite number; a yes or no is none."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

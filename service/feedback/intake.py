@@ -1,0 +1,103 @@
+"""Events come in: each is read, refused by name or put down; queries have it known what they showed.
+
+Knows: what becomes of each event. Does not know: HTTP, where events are kept, what follows from them.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from service.errors import EventRefused
+from service.feedback import shown, ubi
+from service.feedback.keys import EVERYTHING, query_scope
+from service.feedback.ledger import Entry
+from service.feedback.shown import Shown, ShownProduct
+from service.feedback.ubi import Accepted, Rules
+from service.telemetry import Telemetry
+
+AT_A_TIME = 64
+"""Others are heard after so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of events: how many are new, how many were known, and the others by their place."""
+
+    accepted: int
+    duplicate: int
+    refused: Sequence[tuple[int, EventRefused]]
+
+
+class Ledger(Protocol):
+    """What is needed of the place where feedback is kept, see `service.feedback.ledger`."""
+
+    async def append(self, entries: Sequence[Entry]) -> list[bool]:
+        """Put entries down; for each whether it is new."""
+        ...
+
+    def show(self, query_id: str, content: bytes) -> None:
+        """Have it known what was shown."""
+        ...
+
+    async def shown(self, query_ids: Sequence[str]) -> list[bytes | None]:
+        """What was shown, where it is known."""
+        ...
+
+
+class Intake:
+    """Where events come in. `rules` say what is refused and how ids are hashed; `clock` is in seconds since 1970."""
+
+    def __init__(
+        self, ledger: Ledger, telemetry: Telemetry, rules: Rules, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._ledger, self._telemetry, self._rules, self._clock = ledger, telemetry, rules, clock
+
+    async def take(self, items: Sequence[object]) -> Taken:
+        """Take events and queries as `orjson` reads them; an item that could not be read is given as its EventRefused.
+
+        What can be taken is put down as a whole or not at all: it raises Overloaded where too many wait and LedgerAway
+        where nothing can be put down; to send the same again is safe.
+        """
+        accepted: list[Accepted] = []
+        refused: list[tuple[int, EventRefused]] = []
+        for index, item in enumerate(items):
+            if index % AT_A_TIME == AT_A_TIME - 1:
+                await asyncio.sleep(0)
+            try:
+                accepted.append(self._read(item))
+            except EventRefused as error:
+                refused.append((index, error))
+        await self._register(accepted)
+        news = (
+            await self._ledger.append(
+                [Entry(each.once, each.event.client, each.event.user, each.content) for each in accepted]
+            )
+            if accepted
+            else []
+        )
+        taken = Taken(sum(news), len(news) - sum(news), refused)
+        self._count(taken)
+        return taken
+
+    def _read(self, item: object) -> Accepted:
+        if isinstance(item, EventRefused):
+            raise item
+        return ubi.read(item, self._clock(), self._rules)
+
+    async def _register(self, accepted: Sequence[Accepted]) -> None:
+        """Have it known what queries showed, where nothing better is known: an answer of ours tells more of it."""
+        queries = {each.event.query_id: each for each in accepted if each.hits and each.event.query_id}
+        known = await self._ledger.shown([*queries]) if queries else []
+        for (query_id, query), before in zip(queries.items(), known, strict=True):
+            if before is None:
+                scopes = (query_scope(query.event.query), EVERYTHING)
+                products = [ShownProduct(hit, {}) for hit in query.hits]
+                self._ledger.show(query_id, shown.encode(Shown(scopes, {}, products)))
+
+    def _count(self, taken: Taken) -> None:
+        reasons = Counter(error.reason for _, error in taken.refused)
+        for outcome, count in {"accepted": taken.accepted, "duplicate": taken.duplicate, **reasons}.items():
+            self._telemetry.events.labels(outcome).inc(count)
