@@ -15,6 +15,7 @@ from service.api import extraction, ranking, reranking
 from service.api.batches import each_for_itself
 from service.api.direct import TIMEOUT_PARAMETER, DirectRoute, WhileConnected, counted
 from service.api.errors import documented
+from service.api.events import add_events
 from service.api.schemas import (
     BatchAnswer,
     BatchRequest,
@@ -139,6 +140,8 @@ def add_routes(app: FastAPI, settings: Settings) -> None:
     app.router.add_api_route("/v2/rerank", reranking.cohere, tags=["products"], **asking)
     app.router.add_api_route("/v1/extract", extraction.extract, tags=["values"], **asking)
     app.router.add_api_route("/v1/extract/batch", extraction.extract_batch, tags=["values"], **asking)
+    if settings.feedback:
+        add_events(app)
     app.router.add_api_route("/v1/model", model, responses=documented(401, 429), tags=["service"])
     app.router.add_api_route("/livez", livez, tags=["service"])
     app.router.add_api_route("/readyz", readyz, responses=documented(503), tags=["service"])
@@ -161,4 +164,4 @@ def add_routes(app: FastAPI, settings: Settings) -> None:
 def series(app: FastAPI) -> list[tuple[str, str]]:
     """Every (path, status) that the app's routes may answer with."""
     routes = [route for route in app.routes if isinstance(route, APIRoute)]
-    return [(route.path, str(status)) for route in routes for status in (200, *route.responses)]
+    return [(route.path, str(status)) for route in routes for status in (route.status_code or 200, *route.responses)]
