@@ -43,10 +43,12 @@ spaces and a bundle that is not there fit it, and are refused with 422 all the s
 EXCLUDED: dict[str, list[Callable[..., Any]]] = {
     "/v1/weights/batch": [negative_data_rejection],
     "/v1/extract/batch": [negative_data_rejection],
+    "/v1/events": [negative_data_rejection],
 }
 """A batch answers each of its requests for itself: one that does not fit gets an error among the results."""
 
-app = create_app(Settings.model_validate({"device": "cpu", "admin_key": ADMIN_KEY, "max_body_bytes": 100_000_000}))
+SETTINGS = {"device": "cpu", "admin_key": ADMIN_KEY, "max_body_bytes": 100_000_000, "feedback": True}
+app = create_app(Settings.model_validate(SETTINGS))
 schema = schemathesis.openapi.from_asgi("/openapi.json", app)
 
 

@@ -152,6 +152,10 @@ def test_without_a_client_the_session_stands_for_it_or_else_the_user() -> None:
     assert taken(event()).event.client == ""
 
 
+def test_the_letters_of_an_escaped_nul_are_none() -> None:
+    assert taken(event(note="\\u0000")).event.action == "click"
+
+
 def test_a_click_that_calls_itself_an_impression_is_one() -> None:
     assert taken(event(message_type="IMPRESSION")).event.action == "impression"
 
@@ -230,6 +234,7 @@ REFUSED: list[tuple[object, str, str]] = [
     (event(timestamp="9" * 64), "too_early", "timestamp"),
     (event(note="a" * 16_384), "too_large", ""),
     (event(note=nested(16)), "too_deep", "note" + ".a" * 15),
+    (event(note=nested(500)), "too_deep", ""),
     (event(note=["a", "b\0c"]), "nul", "note.1"),
     (event(**{"a\0b": 1}), "nul", ""),
     (QUERY | {"query_response_hit_ids": "a"}, "type", "query_response_hit_ids"),

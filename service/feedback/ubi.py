@@ -74,6 +74,7 @@ def read(item: object, now: float, rules: Rules) -> Accepted:
     """An event or a query as `orjson` reads it. Raises EventRefused."""
     if not isinstance(item, dict):
         raise EventRefused("not_object", "an event or a query is a JSON object")
+    _check_size(item)
     is_query = item.get("action_name") is None and item.get("user_query") is not None and not item.get(ATTRIBUTES)
     for name in ("user_query",) if is_query else ("action_name", "timestamp"):
         if item.get(name) is None or item[name] == "":
@@ -82,9 +83,19 @@ def read(item: object, now: float, rules: Rules) -> Accepted:
     kept = _kept(item, rules.secret) | {"timestamp": round(at * 1000)}
     event, hits = _event(kept), tuple(_hits(kept)) if is_query else ()
     content = orjson.dumps(kept)
-    if len(content) > MOST_BYTES:
-        raise EventRefused("too_large", f"an event has at most {MOST_BYTES} bytes")
+    if b"\\u0000" in content:
+        _check_nuls(kept)
     return Accepted(event, content, _once(event), hits)
+
+
+def _check_size(item: dict[str, Any]) -> None:
+    """First of all, so that no other check takes long."""
+    try:
+        size = len(orjson.dumps(item))
+    except orjson.JSONEncodeError as error:  # of what was read from JSON it is the depth alone that it cannot write
+        raise _refused_at("too_deep", "stands too deep", "") from error
+    if size > MOST_BYTES:
+        raise EventRefused("too_large", f"an event has at most {MOST_BYTES} bytes")
 
 
 def stored(content: bytes) -> Event:
@@ -207,29 +218,32 @@ def _seconds(given: object) -> float | None:
 
 
 def _kept(item: Mapping[str, Any], secret: bytes, place: str = "", depth: int = 1) -> dict[str, Any]:
-    """A copy with ids hashed, checked for depth and for NULs."""
+    """A copy with ids hashed, checked for depth."""
     if depth > MOST_DEPTH:
         raise _refused_at("too_deep", "stands too deep", place[:-1])
-    if any("\0" in name for name in item):
-        raise _refused_at("nul", "holds a NUL character in a name", place[:-1])
-    return {
-        name: hashed(_identifier(item, name, place), secret)
-        if name in IDENTIFYING
-        else _part_kept(value, secret, place + name, depth)
-        for name, value in item.items()
-    }
+    kept = dict(item)
+    for name, value in item.items():
+        if name in IDENTIFYING:
+            kept[name] = hashed(_identifier(item, name, place), secret)
+        elif isinstance(value, dict):
+            kept[name] = _kept(value, secret, f"{place}{name}.", depth + 1)
+        elif isinstance(value, list):
+            kept[name] = [*_kept(_numbered(value), secret, f"{place}{name}.", depth + 1).values()]
+    return kept
 
 
-def _part_kept(value: Any, secret: bytes, place: str, depth: int) -> Any:
-    if isinstance(value, str):
-        if "\0" in value:
-            raise _refused_at("nul", "holds a NUL character", place)
-        return value
-    if isinstance(value, dict):
-        return _kept(value, secret, f"{place}.", depth + 1)
-    if isinstance(value, list):
-        return [*_kept({str(n): each for n, each in enumerate(value)}, secret, f"{place}.", depth + 1).values()]
-    return value
+def _check_nuls(item: Mapping[str, Any], place: str = "") -> None:
+    for name, value in item.items():
+        if "\0" in name:
+            raise _refused_at("nul", "holds a NUL character in a name", place[:-1])
+        if isinstance(value, str) and "\0" in value:
+            raise _refused_at("nul", "holds a NUL character", f"{place}{name}")
+        if isinstance(value, dict | list):
+            _check_nuls(value if isinstance(value, dict) else _numbered(value), f"{place}{name}.")
+
+
+def _numbered(items: list[Any]) -> dict[str, Any]:
+    return {str(number): each for number, each in enumerate(items)}
 
 
 def _refused_at(reason: str, told: str, place: str) -> EventRefused:
