@@ -25,7 +25,8 @@ from service.api.middleware import RequestContext
 from service.api.routes import add_routes, series
 from service.batching import Batcher
 from service.bundle import default_folder, open_bundle
-from service.cache.connection import connect
+from service.cache.connection import Client, connect
+from service.cache.ledger import RedisLedger
 from service.cache.levels import PairCache
 from service.cache.memory import MemoryCache
 from service.cache.redis import RedisCache
@@ -153,19 +154,9 @@ class _Opened(TypedDict):
 async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack, shared: Path | None) -> _Opened:
     if not shared:
         stack.enter_context(metrics_served(settings, telemetry.registry))
-    redis = None
-    if settings.redis_url:
-        client = connect(settings.redis_url.get_secret_value())
-        redis = await stack.enter_async_context(
-            RedisCache(
-                client,
-                telemetry,
-                prefix=settings.redis_prefix,
-                timeout=settings.redis_timeout_ms / 1000,
-                ttl_s=settings.redis_ttl_s,
-            )
-        )
-    ledger = open_ledger(settings, telemetry) if settings.feedback else None
+    client = connect(settings.redis_url.get_secret_value()) if settings.redis_url else None
+    redis = await stack.enter_async_context(_cache(client, settings, telemetry)) if client else None
+    ledger = _ledger(client, redis, settings, telemetry) if settings.feedback else None
 
     parser = Parser(Units.read())
 
@@ -191,7 +182,12 @@ def feedback_key(settings: Settings) -> bytes:
     return secrets.token_bytes(32)
 
 
-def open_ledger(settings: Settings, telemetry: Telemetry) -> Ledger:
+def _cache(client: Client, settings: Settings, telemetry: Telemetry) -> RedisCache:
+    timeout = settings.redis_timeout_ms / 1000
+    return RedisCache(client, telemetry, prefix=settings.redis_prefix, timeout=timeout, ttl_s=settings.redis_ttl_s)
+
+
+def _ledger(client: Client | None, redis: RedisCache | None, settings: Settings, telemetry: Telemetry) -> Ledger:
     """Where feedback is kept."""
     limits = Limits(
         HalfLives(settings.feedback_short_s, settings.feedback_long_s),
@@ -202,6 +198,8 @@ def open_ledger(settings: Settings, telemetry: Telemetry) -> Ledger:
         ttl_s=settings.feedback_ttl_s,
         shown_s=settings.feedback_shown_s,
     )
+    if client and redis:
+        return RedisLedger(client, redis, limits, telemetry, prefix=settings.redis_prefix)
     logger.warning("feedback is kept in process: it is lost with it")
     return MemoryLedger(limits, telemetry)
 

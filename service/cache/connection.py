@@ -40,7 +40,7 @@ FORM = (
 )
 
 Command = tuple[Any, ...]
-"""Its name, its key, the rest."""
+"""Its name, its key, the rest; of EVAL: the script, how many keys, the keys, the rest."""
 
 
 class Client(Protocol):
@@ -88,6 +88,11 @@ async def _reply(connection: AbstractConnection) -> object:
         return error
 
 
+def _key(command: Command) -> Any:
+    """What says which node a command is for."""
+    return command[3] if command[0] == "EVAL" else command[1]
+
+
 class ManyServers:
     """A client for a cluster.
 
@@ -106,7 +111,7 @@ class ManyServers:
             await self._cluster.initialize()
             groups: dict[str, list[int]] = {}
             for index, command in enumerate(commands):
-                node = self._cluster.get_node_from_key(command[1])
+                node = self._cluster.get_node_from_key(_key(command))
                 groups.setdefault(node.name if node else "", []).append(index)
         except (RedisError, KeyError):
             self._refresh()

@@ -4,7 +4,8 @@
     <prefix>:<bundle version>:text:<digest of a text>         →  {"v": its vector}
 
 Redis is optional at every moment: whatever it does, a read comes back within the timeout and a write never waits.
-Reads that are asked for while one is under way go out together as the next, in one pipeline.
+Reads that are asked for while one is under way go out together as the next, in one pipeline, those that others than
+the caches ask for among them.
 
 Knows: how hashes are read and written, the circuit breaker, expiry. Does not know: where Redis is, the first level,
 what the bytes mean.
@@ -39,9 +40,8 @@ FAULTS = (RedisError, OSError, TimeoutError, ValueError, TypeError, AttributeErr
 """What a Redis that is away, slow, full or something else altogether makes the library raise."""
 
 _Item = TypeVar("_Item")
-_Read = tuple[Sequence[bytes], Sequence[bytes], "asyncio.Future[Sequence[object]]"]
-"""Keys, the fields that are wanted of each, and one reply a key."""
-_Write = tuple[bytes, Mapping[bytes, bytes]]
+_Read = tuple[Sequence[Command], "asyncio.Future[Sequence[object]]"]
+"""Commands, and one reply for each."""
 
 
 class RedisCache:
@@ -55,7 +55,7 @@ class RedisCache:
             what: Breaker(failures=FAILURES, pause=PAUSE_S, clock=time.monotonic) for what in ("read", "write")
         }
         self._reads: asyncio.Queue[_Read] = asyncio.Queue(READS_WAITING)
-        self._writes: asyncio.Queue[_Write] = asyncio.Queue(WRITES_WAITING)
+        self._writes: asyncio.Queue[Sequence[Command]] = asyncio.Queue(WRITES_WAITING)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -89,49 +89,59 @@ class RedisCache:
         self, keys: Sequence[bytes], fields: Sequence[bytes], *, within: float = math.inf
     ) -> list[dict[bytes, bytes]]:
         """The same of the same fields under each of several keys, in one pipeline."""
+        prefix = self._prefix
+        replies = await self.read([("HMGET", prefix + key, *fields) for key in keys], within=within)
+        return self._found(fields, replies) if replies else [{} for _ in keys]
+
+    async def read(self, commands: Sequence[Command], *, within: float = math.inf) -> Sequence[object]:
+        """One reply for each command, an error or None for one that failed; no replies where they do not come in time.
+
+        They go out with the reads of others in one pipeline. Keys are whole.
+        """
         if not self._breakers["read"].allows():
-            return [{} for _ in keys]
+            return []
         replies: asyncio.Future[Sequence[object]] = asyncio.get_running_loop().create_future()
         try:
-            self._reads.put_nowait((keys, fields, replies))
+            self._reads.put_nowait((commands, replies))
             async with asyncio.timeout(min(within, self._timeout)):
-                return self._found(fields, await replies)
+                return await replies
         except (TimeoutError, asyncio.QueueFull):
             self._telemetry.cache_faults.labels("read").inc()
-            return [{} for _ in keys]
+            return []
 
     def put(self, key: bytes, pairs: Mapping[bytes, bytes]) -> None:
         """Have these pairs written soon; dropped and counted when too many writes wait."""
+        whole, ttl_s = self._prefix + key, round(self._ttl_s * (1 - random.uniform(0, TTL_JITTER))) or 1
+        self.write([("HSET", whole, *chain.from_iterable(pairs.items())), ("EXPIRE", whole, ttl_s)])
+
+    def write(self, commands: Sequence[Command]) -> None:
+        """The same with any commands. Keys are whole."""
         try:
-            self._writes.put_nowait((key, pairs))
+            self._writes.put_nowait(commands)
         except asyncio.QueueFull:
             self._telemetry.cache_faults.labels("dropped").inc()
 
     async def _read_all(self) -> None:
         """Read what is asked for, for ever, and whatever has been asked for meanwhile together."""
         while True:
-            reads = [read for read in await _waiting(self._reads) if not read[2].done()]
+            reads = [read for read in await _waiting(self._reads) if not read[1].done()]
             if not reads:
                 continue
             replies: list[object] = []
             try:
                 async with asyncio.timeout(self._timeout):
-                    replies = await self._read(reads)
-                if len(replies) != sum(len(keys) for keys, _, _ in reads):
-                    raise ValueError("there is not one reply for each key")
+                    replies = await self._redis.run([command for commands, _ in reads for command in commands])
+                if len(replies) != sum(len(commands) for commands, _ in reads):
+                    raise ValueError("there is not one reply for each command")
                 self._told("read", next((r for r in replies if isinstance(r, Exception)), None), replies)
             except FAULTS as error:
                 replies = []
                 self._told("read", error)
             left = iter(replies)
-            for keys, _, reply in reads:
-                found = list(islice(left, len(keys))) or [None] * len(keys)
+            for commands, reply in reads:
+                found = list(islice(left, len(commands))) or [None] * len(commands)
                 if not reply.done():
                     reply.set_result(found)
-
-    async def _read(self, reads: Sequence[_Read]) -> list[object]:
-        prefix = self._prefix
-        return await self._redis.run([("HMGET", prefix + key, *fields) for keys, fields, _ in reads for key in keys])
 
     async def _write_all(self) -> None:
         """Write what is queued, for ever. Nobody waits for it, so it may take its time, to connect above all."""
@@ -142,18 +152,10 @@ class RedisCache:
                 continue
             try:
                 async with asyncio.timeout(WRITE_TIMEOUT_S):
-                    replies = await self._write(writes)
+                    replies = await self._redis.run([command for commands in writes for command in commands])
                 self._told("write", next((r for r in replies if isinstance(r, Exception)), None))
             except FAULTS as error:
                 self._told("write", error)
-
-    async def _write(self, writes: Sequence[_Write]) -> list[object]:
-        commands: list[Command] = []
-        for query, pairs in writes:
-            key = self._prefix + query
-            commands.append(("HSET", key, *chain.from_iterable(pairs.items())))
-            commands.append(("EXPIRE", key, round(self._ttl_s * (1 - random.uniform(0, TTL_JITTER))) or 1))
-        return await self._redis.run(commands)
 
     def _found(self, fields: Sequence[bytes], replies: Sequence[object]) -> list[dict[bytes, bytes]]:
         sound = [reply if isinstance(reply, list) and len(reply) == len(fields) else [] for reply in replies]
@@ -166,7 +168,7 @@ class RedisCache:
     def _told(self, what: str, error: Exception | None, replies: Sequence[object] = ()) -> None:
         """Tell the breaker how a pipeline went: it failed when a write in it was refused, or no read was answered."""
         breaker, was_open = self._breakers[what], self._breakers[what].open
-        if error is None or any(isinstance(reply, list) for reply in replies):
+        if error is None or any(isinstance(reply, list | dict) for reply in replies):
             breaker.succeeded()
         else:
             breaker.failed()

@@ -1,0 +1,226 @@
+"""The ledger in Redis, which processes share and which outlives them.
+
+    {<prefix>:feedback}:queue           stream with the consumer group "fold": what is not folded yet
+    {<prefix>:feedback}:log             stream of what was folded, the last so many
+    {<prefix>:feedback}:seen:new, :old  sets of what was seen in this window and in the one before
+    {<prefix>:feedback}:cap:<digest>    how often a client has added to something today
+    {<prefix>:feedback}:<key>           hash of evidence by field: `scope:…`, `user:…`, `positions`
+    <prefix>:shown:<query id>           what was shown, each in a slot of its own, for there are many
+
+All in braces is on one node of a cluster, for each step is one script there. What is deleted from a stream no command
+but DUMP shows any more; its bytes go when the part of the stream that they are in does.
+
+Knows: keys, scripts, what a fault means. Does not know: where Redis is, what events say.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from service.cache import scripts
+from service.cache.breaker import Breaker
+from service.cache.connection import Client, Command
+from service.cache.redis import FAILURES, FAULTS, PAUSE_S, RedisCache
+from service.errors import LedgerAway, Overloaded
+from service.evidence import Observed, decode, encode
+from service.feedback.keys import user_key
+from service.feedback.ledger import (
+    CAP_S,
+    FIELDS_LEFT,
+    MOST_FIELDS,
+    MOST_SEEN,
+    SILENT_S,
+    Entry,
+    Fields,
+    Folded,
+    Limits,
+    Outcome,
+    Pending,
+)
+from service.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_S = 2.0
+"""For one step, connecting included."""
+AT_ONCE = 8
+"""Steps under way in one process; others wait for them, in the same time."""
+PAGE = 500
+"""Entries that are looked at in one step for those of one person."""
+TIDY_EVERY_S, GONE_S = 60.0, 600.0
+"""How often consumers without a word for so long are removed where nothing waits for them."""
+
+
+class RedisLedger:
+    """A `Ledger` in Redis. Evidence and what was shown go through the cache's own pipelines; the rest waits for nothing
+    that others do.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        cache: RedisCache,
+        limits: Limits,
+        telemetry: Telemetry,
+        *,
+        prefix: str,
+        silent_s: float = SILENT_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._redis, self._cache, self._limits, self._telemetry = client, cache, limits, telemetry
+        self._prefix, self._shown = f"{{{prefix}:feedback}}:", f"{prefix}:shown:"
+        self._queue, self._log = self._key("queue"), self._key("log")
+        self._silent_s, self._clock, self._tidied = silent_s, clock, clock()
+        self._breaker = Breaker(failures=FAILURES, pause=PAUSE_S, clock=clock)
+        self._free = asyncio.Semaphore(AT_ONCE)
+
+    async def append(self, entries: Sequence[Entry]) -> list[bool]:
+        """As `Ledger`."""
+        if not entries:
+            return []
+        limits = self._limits
+        keys = [self._queue, self._key("seen:new"), self._key("seen:old")]
+        bounds = [round(limits.window_s * 1000), MOST_SEEN, limits.waiting, round(limits.ttl_s)]
+        events = [part for each in entries for part in (each.once, each.client, each.user, each.content)]
+        waiting, new = await self._eval(scripts.APPEND, keys, [*bounds, *events])
+        self._telemetry.events_waiting.set(waiting)
+        if len(new) < len(entries):
+            raise Overloaded(f"{waiting} events wait to be folded already")
+        return [bool(each) for each in new]
+
+    async def waiting(self, consumer: str, most: int) -> list[Pending]:
+        """As `Ledger`."""
+        tidy = self._clock() >= self._tidied + TIDY_EVERY_S
+        gone_ms = round(GONE_S * 1000) if tidy else 0
+        silent_ms = round(self._silent_s * 1000)
+        waiting, entries = await self._eval(scripts.WAITING, [self._queue], [consumer, most, silent_ms, gone_ms])
+        if tidy:
+            self._tidied = self._clock()
+        self._telemetry.events_waiting.set(waiting)
+        return [_pending(entry) for entry in entries]
+
+    async def fold(self, consumer: str, folded: Sequence[Folded]) -> list[Outcome]:
+        """As `Ledger`."""
+        if not folded:
+            return []
+        limits, places = self._limits, _Places([self._queue, self._log])
+        bounds = [consumer, limits.half_lives.short, limits.half_lives.long, round(limits.ttl_s)]
+        bounds += [limits.cap, round(CAP_S), limits.kept, MOST_FIELDS, FIELDS_LEFT]
+        sums: list[Any] = []
+        for each in folded:
+            added = [
+                part
+                for key, fields in each.additions.items()
+                for field, found in fields.items()
+                for part in (places.of(self._key(key)), field, encode(found))
+            ]
+            capped = places.of(self._key(f"cap:{each.capped}")) if each.capped else 0
+            sums += [each.id, capped, len(added) // 3, *added]
+        waiting, outcomes = await self._eval(scripts.FOLD, places.keys, [*bounds, *sums])
+        self._telemetry.events_waiting.set(waiting)
+        return [outcome.decode() for outcome in outcomes]
+
+    async def logged(self, after: str, most: int) -> list[Pending]:
+        """As `Ledger`."""
+        entries = await self._eval(scripts.LOGGED, [self._log], [f"({after}" if after else "-", most])
+        return [_pending(entry) for entry in entries]
+
+    def show(self, query_id: str, content: bytes) -> None:
+        """As `Ledger`."""
+        self._cache.write([("SET", self._shown + query_id, content, "EX", round(self._limits.shown_s) or 1)])
+
+    async def shown(self, query_ids: Sequence[str]) -> list[bytes | None]:
+        """As `Ledger`."""
+        replies = await self._run([("GET", self._shown + query_id) for query_id in query_ids])
+        return [reply if isinstance(reply, bytes) else None for reply in replies]
+
+    async def evidence(self, keys: Sequence[str], fields: Sequence[bytes] = ()) -> list[Fields]:
+        """As `Ledger`."""
+        wanted: list[Command] = [
+            ("HMGET", self._key(key), *fields) if fields else ("HGETALL", self._key(key)) for key in keys
+        ]
+        replies = await self._cache.read(wanted)
+        return [self._fields(reply, fields) for reply in replies] or [{} for _ in keys]
+
+    async def forget(self, key: str) -> bool:
+        """As `Ledger`."""
+        (deleted,) = await self._run([("DEL", self._key(key))])
+        return bool(deleted)
+
+    async def forget_user(self, user: str) -> bool:
+        """As `Ledger`: the queue first, for what is folded meanwhile goes to the end of the log and to the profile."""
+        deleted = 0
+        for stream, queue in ((self._queue, 1), (self._log, 0)):
+            last = "-"
+            while last:
+                here, found = await self._eval(scripts.FORGET, [stream], [user, last, PAGE, queue])
+                deleted, last = deleted + here, f"({found.decode()}" if found else ""
+        return await self.forget(user_key(user)) or deleted > 0
+
+    def _key(self, name: str) -> str:
+        return self._prefix + name
+
+    def _fields(self, reply: object, asked: Sequence[bytes]) -> Fields:
+        """What a hash held; a cluster's client makes a dict of it, another a list."""
+        pairs: Iterable[tuple[bytes, Any]] = reply.items() if isinstance(reply, dict) else ()
+        if isinstance(reply, list):
+            pairs = zip(asked or reply[::2], reply if asked else reply[1::2], strict=False)
+        found: dict[bytes, Observed] = {}
+        for field, content in pairs:
+            try:
+                if content is not None:
+                    found[field] = decode(content)
+            except (ValueError, TypeError):
+                self._telemetry.cache_faults.labels("decode").inc()
+        return found
+
+    async def _eval(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        (reply,) = await self._run([("EVAL", script, len(keys), *keys, *arguments)])
+        return reply
+
+    async def _run(self, commands: Sequence[Command]) -> list[object]:
+        """The replies. Raises LedgerAway where there are none in time, or one is an error."""
+        if not self._breaker.allows():
+            raise LedgerAway("Redis, where events and profiles are kept, is left alone until it answers again")
+        try:
+            async with asyncio.timeout(TIMEOUT_S), self._free:
+                replies = await self._redis.run(commands)
+            if failed := next((reply for reply in replies if isinstance(reply, Exception)), None):
+                raise failed
+        except FAULTS as error:
+            was_open = self._breaker.open
+            self._breaker.failed()
+            if self._breaker.open and not was_open:
+                logger.warning("events and profiles cannot be kept until Redis answers again: %s", _told(error))
+            raise LedgerAway("Redis, where events and profiles are kept, gives no answer now") from error
+        self._breaker.succeeded()
+        return replies
+
+
+class _Places:
+    """Keys of a script, each once, and where it has them, counted from 1."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._found = {key: place for place, key in enumerate(keys, 1)}
+
+    @property
+    def keys(self) -> list[str]:
+        """In their order."""
+        return [*self._found]
+
+    def of(self, key: str) -> int:
+        """The place of a key, a new one at the end."""
+        return self._found.setdefault(key, len(self._found) + 1)
+
+
+def _pending(entry: Any) -> Pending:
+    number, parts = entry
+    found = dict(zip(parts[::2], parts[1::2], strict=True))
+    return Pending(number.decode(), found[b"u"].decode(), found[b"c"].decode(), found[b"e"])
+
+
+def _told(error: BaseException) -> str:
+    """What may be logged of it: its class, and the first word of what Redis said."""
+    return " ".join((type(error).__name__, *str(error).split()[:1]))

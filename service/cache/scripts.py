@@ -1,0 +1,256 @@
+"""What the ledger has Redis do in one step each: Lua for Redis 6.2 and later.
+
+An entry of the queue and of the log is {c: client, u: user, e: event}. All keys of a script are in one slot, and what
+it writes reaches replicas and the file as one transaction. Scripts are sent whole each time, so that none can be
+missing after a failover: their text is a fraction of what they carry.
+
+Knows: the form of streams, sets and hashes, how sums decay and merge (as `service.evidence` does). Does not know: which
+keys there are, who calls.
+"""
+
+_EFFECTS = "redis.replicate_commands()\n"
+"""Redis 6.2 would not let a script write after it has asked for what differs on a replica; 7 knows no other way."""
+
+APPEND = (
+    _EFFECTS
+    + """
+-- KEYS: queue, what was seen in this window, what was seen in the one before
+-- ARGV: the window in ms, most that is seen in one, most that may wait, life of the queue in s; then for each entry
+-- once, client, user and event
+-- Gives {how many wait, 1 or 0 for each entry}, the latter empty where too many would wait.
+local queue, new, old = KEYS[1], KEYS[2], KEYS[3]
+local window, most, limit, ttl = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local waiting, told = redis.call('XLEN', queue), {}
+if waiting + (#ARGV - 4) / 4 > limit then
+  return {waiting, told}
+end
+local left = redis.call('PTTL', new)
+if left >= 0 and (left <= window or redis.call('SCARD', new) >= most) then
+  redis.call('UNLINK', old)
+  redis.call('RENAME', new, old)
+  left = -2
+end
+for i = 5, #ARGV, 4 do
+  if redis.call('SISMEMBER', old, ARGV[i]) == 1 or redis.call('SADD', new, ARGV[i]) == 0 then
+    told[#told + 1] = 0
+  else
+    told[#told + 1] = 1
+    waiting = waiting + 1
+    redis.call('XADD', queue, '*', 'c', ARGV[i + 1], 'u', ARGV[i + 2], 'e', ARGV[i + 3])
+  end
+end
+if left < 0 then
+  redis.call('PEXPIRE', new, 2 * window)
+end
+redis.call('EXPIRE', queue, ttl)
+return {waiting, told}
+"""
+)
+
+WAITING = (
+    _EFFECTS
+    + """
+-- KEYS: queue
+-- ARGV: consumer, most, silence in ms, and for how many ms consumers must be idle to be removed (0: none are)
+-- Gives {how many wait, the entries}.
+local queue, consumer, most, silent, gone = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local found = {}
+local pending = redis.pcall('XPENDING', queue, 'fold', 'IDLE', silent, '-', '+', most)
+if pending.err then
+  if not string.find(pending.err, 'NOGROUP') then
+    return pending
+  end
+  redis.call('XGROUP', 'CREATE', queue, 'fold', '0', 'MKSTREAM')
+  pending = {}
+end
+for _, each in ipairs(pending) do
+  local entry = redis.call('XRANGE', queue, each[1], each[1])[1]
+  if entry then
+    redis.call('XCLAIM', queue, 'fold', consumer, silent, each[1], 'JUSTID')
+    found[#found + 1] = entry
+  else
+    redis.call('XACK', queue, 'fold', each[1])
+  end
+end
+if #found < most then
+  local streams =
+    redis.call('XREADGROUP', 'GROUP', 'fold', consumer, 'COUNT', most - #found, 'STREAMS', queue, '>')
+  if streams then
+    for _, entry in ipairs(streams[1][2]) do
+      found[#found + 1] = entry
+    end
+  end
+end
+if gone > 0 then
+  for _, each in ipairs(redis.call('XINFO', 'CONSUMERS', queue, 'fold')) do
+    local told = {}
+    for i = 1, #each, 2 do
+      told[each[i]] = each[i + 1]
+    end
+    if told.pending == 0 and told.idle > gone and told.name ~= consumer then
+      redis.call('XGROUP', 'DELCONSUMER', queue, 'fold', told.name)
+    end
+  end
+end
+return {redis.call('XLEN', queue), found}
+"""
+)
+
+FOLD = (
+    _EFFECTS
+    + """
+-- KEYS: queue, log, then counts of clients and evidence
+-- ARGV: consumer, short and long half-life in s, life of evidence in s, cap, its time in s, most of the log, most
+-- fields of a key and how many are left where there are more; then for each entry its id, the place of its client's
+-- count among KEYS (0: not capped), how many sums it adds, and of each the place of its key, its field and its bytes.
+-- Gives {how many wait, 'folded', 'capped' or 'gone' for each entry}.
+local queue, log, consumer = KEYS[1], KEYS[2], ARGV[1]
+local short, long, ttl = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local cap, cap_s, kept, most, left = tonumber(ARGV[5]), ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
+local SUMS = '<ddddd'
+
+local function read(bytes)
+  if not bytes or #bytes < 40 then
+    return nil
+  end
+  local found = {struct.unpack(SUMS, bytes)}
+  found[6] = string.sub(bytes, 41)
+  return found
+end
+
+local function later(found, at)
+  local passed = at - found[5]
+  if passed > 0 then
+    local s, l = 0.5 ^ (passed / short), 0.5 ^ (passed / long)
+    found[1], found[2], found[3], found[4] = found[1] * s, found[2] * l, found[3] * s, found[4] * l
+    found[5] = at
+  end
+  return found
+end
+
+local function merged(one, other)
+  local at = math.max(one[5], other[5])
+  later(one, at)
+  later(other, at)
+  for i = 1, 4 do
+    one[i] = one[i] + other[i]
+  end
+  return one
+end
+
+local function trim(key)
+  local all, standing, latest = redis.call('HGETALL', key), {}, 0
+  for i = 1, #all, 2 do
+    local found = read(all[i + 1]) or {0, 0, 0, 0, 0}
+    latest = math.max(latest, found[5])
+    standing[#standing + 1] = {all[i], found}
+  end
+  for _, each in ipairs(standing) do
+    each[3] = later(each[2], latest)[4]
+  end
+  table.sort(standing, function(a, b)
+    if a[3] ~= b[3] then
+      return a[3] < b[3]
+    end
+    return a[1] < b[1]
+  end)
+  for i = 1, #standing - left do
+    redis.call('HDEL', key, standing[i][1])
+  end
+end
+
+local function pended(id)
+  local found = redis.pcall('XPENDING', queue, 'fold', id, id, 1, consumer)
+  return not found.err and found[1]
+end
+
+local function counts(place)
+  if place == 0 then
+    return true
+  end
+  local before = tonumber(redis.call('GET', KEYS[place]) or '0')
+  if before >= cap then
+    return false
+  end
+  redis.call('INCR', KEYS[place])
+  if before == 0 then
+    redis.call('EXPIRE', KEYS[place], cap_s)
+  end
+  return true
+end
+
+local told, added = {}, {}
+local at = 10
+while at <= #ARGV do
+  local id, place, last = ARGV[at], tonumber(ARGV[at + 1]), at + 2 + 3 * tonumber(ARGV[at + 2])
+  local outcome = 'gone'
+  if pended(id) then
+    local entry = redis.call('XRANGE', queue, id, id)[1]
+    if entry then
+      outcome = counts(place) and 'folded' or 'capped'
+    end
+    if outcome == 'folded' then
+      for i = at + 3, last, 3 do
+        local key, field, found = tonumber(ARGV[i]), ARGV[i + 1], read(ARGV[i + 2])
+        local fields = added[key] or {}
+        added[key] = fields
+        fields[field] = fields[field] and merged(fields[field], found) or found
+      end
+      if tonumber(kept) > 0 then
+        redis.call('XADD', log, 'MAXLEN', '~', kept, '*', unpack(entry[2]))
+      end
+    end
+    redis.call('XACK', queue, 'fold', id)
+    redis.call('XDEL', queue, id)
+  end
+  told[#told + 1] = outcome
+  at = last + 1
+end
+
+for place, fields in pairs(added) do
+  local key = KEYS[place]
+  if type(redis.pcall('HLEN', key)) == 'table' then
+    redis.call('DEL', key) -- somebody else's: an error here would leave the step half done
+  end
+  for field, found in pairs(fields) do
+    local known = read(redis.call('HGET', key, field))
+    if known then
+      found = merged(known, found)
+    end
+    redis.call('HSET', key, field, struct.pack(SUMS, unpack(found, 1, 5)) .. found[6])
+  end
+  if redis.call('HLEN', key) > most then
+    trim(key)
+  end
+  redis.call('EXPIRE', key, ttl)
+end
+redis.call('EXPIRE', log, ttl)
+return {redis.call('XLEN', queue), told}
+"""
+)
+
+LOGGED = """
+-- KEYS: log. ARGV: from where, most. Gives the entries.
+return redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])
+"""
+
+FORGET = (
+    _EFFECTS
+    + """
+-- KEYS: queue or log. ARGV: user, from where, most that is looked at, 1 if it is the queue
+-- Gives {how many were deleted, the last id that was looked at, '' at the end}.
+local page, deleted, last = redis.call('XRANGE', KEYS[1], ARGV[2], '+', 'COUNT', ARGV[3]), 0, ''
+for _, entry in ipairs(page) do
+  last = entry[1]
+  for i = 1, #entry[2], 2 do
+    if entry[2][i] == 'u' and entry[2][i + 1] == ARGV[1] then
+      if ARGV[4] == '1' then
+        redis.pcall('XACK', KEYS[1], 'fold', last)
+      end
+      deleted = deleted + redis.call('XDEL', KEYS[1], last)
+    end
+  end
+end
+return {deleted, last}
+"""
+)

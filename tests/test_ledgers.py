@@ -1,0 +1,390 @@
+"""Both ledgers, in process and in Redis, keep the same promises, and by the same events hold the same evidence."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import FakeClock, RedisServer, run, until
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis_topologies import FaultProxy, RedisCluster
+
+from service.cache.connection import connect
+from service.cache.ledger import RedisLedger
+from service.cache.redis import RedisCache
+from service.errors import LedgerAway, Overloaded
+from service.evidence import HalfLives, Observed, merged, observed
+from service.feedback.keys import EVERYTHING, user_key
+from service.feedback.ledger import (
+    CAP_S,
+    FIELDS_LEFT,
+    MOST_FIELDS,
+    SILENT_S,
+    Entry,
+    Folded,
+    Ledger,
+    Limits,
+    Pending,
+)
+from service.feedback.memory import MemoryLedger
+from service.telemetry import Telemetry
+
+LIMITS = Limits(HalfLives(100.0, 1000.0), window_s=60, waiting=10, kept=100, cap=2, ttl_s=5000, shown_s=30)
+ONE = {EVERYTHING: {b"a:color": observed(1, 0.5, 900.0, "Color")}}
+Work = Callable[[Ledger], Awaitable[None]]
+
+
+def entry(number: int, user: str = "") -> Entry:
+    return Entry(b"%016d" % number, "client", user, b'{"n":%d}' % number)
+
+
+def folded(entries: list[Pending], additions: dict[str, dict[bytes, Observed]], capped: str = "") -> list[Folded]:
+    return [Folded(each.id, each.user, capped, additions) for each in entries]
+
+
+def memory(limits: Limits = LIMITS) -> tuple[MemoryLedger, FakeClock]:
+    clock = FakeClock()
+    return MemoryLedger(limits, Telemetry(), clock=clock), clock
+
+
+@asynccontextmanager
+async def on_redis(url: str, limits: Limits = LIMITS, *, silent_s: float = SILENT_S) -> AsyncIterator[RedisLedger]:
+    client, telemetry = connect(url), Telemetry()
+    async with RedisCache(client, telemetry, prefix="t", timeout=1.0, ttl_s=60) as cache:
+        yield RedisLedger(client, cache, limits, telemetry, prefix="t", silent_s=silent_s)
+
+
+@pytest.fixture(params=["in process", "in Redis"])
+def each(request: pytest.FixtureRequest) -> Callable[[Work], None]:
+    """Does the work with a ledger, new and empty."""
+
+    def within(work: Work) -> None:
+        async def opened() -> None:
+            if request.param == "in process":
+                await work(memory()[0])
+            else:
+                async with on_redis(request.getfixturevalue("redis_server").url) as ledger:
+                    await work(ledger)
+
+        run(opened)
+
+    return within
+
+
+Each = Callable[[Work], None]
+
+
+def test_an_event_is_taken_once(each: Each) -> None:
+    async def work(ledger: Ledger) -> None:
+        assert await ledger.append([]) == []
+        assert await ledger.append([entry(1), entry(2), entry(1)]) == [True, True, False]
+        assert await ledger.append([entry(2), entry(3)]) == [False, True]
+
+    each(work)
+
+
+def test_more_than_may_wait_are_refused_as_a_whole(each: Each) -> None:
+    async def work(ledger: Ledger) -> None:
+        await ledger.append([entry(number) for number in range(8)])
+        with pytest.raises(Overloaded, match="8 events wait"):
+            await ledger.append([entry(number) for number in range(8, 11)])
+        assert len(await ledger.waiting("a", 20)) == 8
+
+    each(work)
+
+
+def test_an_entry_comes_back_as_it_was_put_down(each: Each) -> None:
+    async def work(ledger: Ledger) -> None:
+        assert await ledger.waiting("a", 1) == []
+        await ledger.append([Entry(b"\0" * 16, "", "ü", b"\r\n\0\xff"), entry(2)])
+        (found,) = await ledger.waiting("a", 1)
+        assert (found.client, found.user, found.content) == ("", "ü", b"\r\n\0\xff")
+
+    each(work)
+
+
+def test_evidence_adds_up_and_what_was_folded_is_in_the_log_alone(each: Each) -> None:
+    async def work(ledger: Ledger) -> None:
+        await ledger.append([entry(1), entry(2)])
+        taken = await ledger.waiting("a", 10)
+        assert await ledger.fold("a", folded(taken, ONE)) == ["folded", "folded"]
+        (found,) = ONE[EVERYTHING].values()
+        both = {b"a:color": merged(found, found, LIMITS.half_lives)}
+        assert await ledger.evidence([EVERYTHING, "scope:other"]) == [both, {}]
+        assert await ledger.evidence([EVERYTHING], [b"a:size", b"a:color"]) == [both]
+        assert await ledger.waiting("a", 10) == []
+        log = await ledger.logged("", 10)
+        assert [each.content for each in log] == [b'{"n":1}', b'{"n":2}']
+        assert await ledger.logged(log[0].id, 10) == log[1:]
+        assert await ledger.logged("", 1) == log[:1]
+
+    each(work)
+
+
+def test_an_entry_is_its_consumers_and_folded_once(each: Each) -> None:
+    async def work(ledger: Ledger) -> None:
+        await ledger.append([entry(1)])
+        taken = await ledger.waiting("a", 10)
+        assert await ledger.waiting("b", 10) == []
+        assert await ledger.fold("b", folded(taken, ONE)) == ["gone"]
+        assert await ledger.fold("a", folded(taken * 2, ONE)) == ["folded", "gone"]
+        assert await ledger.fold("a", folded(taken, ONE)) == ["gone"]
+        assert await ledger.evidence([EVERYTHING]) == [ONE[EVERYTHING]]
+
+    each(work)
+
+
+def test_a_client_adds_to_one_thing_so_often(each: Each) -> None:
+    async def work(ledger: Ledger) -> None:
+        await ledger.append([entry(number) for number in range(4)])
+        taken = await ledger.waiting("a", 10)
+        assert await ledger.fold("a", folded(taken[:3], ONE, "client and scope")) == ["folded", "folded", "capped"]
+        assert await ledger.fold("a", folded(taken[3:], ONE, "client and other scope")) == ["folded"]
+        assert len(await ledger.logged("", 10)) == 3
+
+    each(work)
+
+
+def test_a_key_holds_so_many_fields_and_the_least_expected_go(each: Each) -> None:
+    async def work(ledger: Ledger) -> None:
+        fields = {b"a:%03d" % n: observed(1, 1 + n // 2, 900.0, str(n)) for n in range(MOST_FIELDS + 1)}
+        await ledger.append([entry(1)])
+        await ledger.fold("a", folded(await ledger.waiting("a", 1), {EVERYTHING: fields}))
+        assert await ledger.evidence([EVERYTHING]) == [dict(list(fields.items())[-FIELDS_LEFT:])]
+
+    each(work)
+
+
+def test_what_was_shown_is_known_by_its_query(each: Each) -> None:
+    async def work(ledger: Ledger) -> None:
+        ledger.show("q", b"shown")
+        found: list[bytes | None] = [None, None]
+        while found != [b"shown", None]:
+            found = await ledger.shown(["q", "other"])
+
+    each(work)
+
+
+def test_evidence_can_be_forgotten(each: Each) -> None:
+    async def work(ledger: Ledger) -> None:
+        await ledger.append([entry(1)])
+        await ledger.fold("a", folded(await ledger.waiting("a", 1), ONE))
+        assert (await ledger.forget(EVERYTHING), await ledger.forget(EVERYTHING)) == (True, False)
+        assert await ledger.evidence([EVERYTHING]) == [{}]
+
+    each(work)
+
+
+def test_of_a_person_who_is_forgotten_nothing_is_left_and_what_is_under_way_brings_nothing_back(each: Each) -> None:
+    async def work(ledger: Ledger) -> None:
+        profile = {user_key("u"): ONE[EVERYTHING]}
+        await ledger.append([entry(1, "u"), entry(2, "other")])
+        await ledger.fold("a", folded(await ledger.waiting("a", 2), profile))
+        await ledger.append([entry(3, "u"), entry(4, "u")])
+        taken = await ledger.waiting("a", 1)
+        assert await ledger.forget_user("u")
+        assert await ledger.fold("a", folded(taken, profile)) == ["gone"]
+        assert await ledger.evidence([user_key("u")]) == [{}]
+        assert [each.user for each in await ledger.logged("", 10)] == ["other"]
+        assert await ledger.waiting("a", 10) == []
+        assert not await ledger.forget_user("u")
+
+    each(work)
+
+
+SUMS = st.tuples(
+    st.sampled_from([EVERYTHING, user_key("u"), "positions"]),
+    st.sampled_from([b"a:color", b"v:color\0red", b"p:1"]),
+    st.builds(observed, st.floats(0, 100), st.floats(0, 100), st.floats(1e9, 1e9 + 1e4), st.sampled_from(["A", "ß"])),
+)
+EVENTS = st.tuples(st.integers(0, 20), st.sampled_from(["", "one", "other"]), st.lists(SUMS, max_size=4))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches=st.lists(st.lists(EVENTS, max_size=6), max_size=4))
+def test_the_same_events_leave_the_same_evidence_in_both(
+    redis_server: RedisServer, batches: list[list[tuple[int, str, list[tuple[str, bytes, Observed]]]]]
+) -> None:
+    async def outcome(ledger: Ledger) -> tuple[list[object], list[dict[bytes, Observed]]]:
+        told: list[object] = []
+        for batch in batches:
+            told += await ledger.append([entry(each) for each, _, _ in batch])
+            taken = await ledger.waiting("a", 10)
+            additions = [{k: {f: found} for k, f, found in sums} for _, _, sums in batch]
+            entries = zip(taken, batch, additions, strict=False)
+            told += await ledger.fold("a", [Folded(e.id, "", capped, added) for e, (_, capped, _), added in entries])
+        return told, [dict(found) for found in await ledger.evidence([EVERYTHING, user_key("u"), "positions"])]
+
+    async def work() -> None:
+        expected, sums = await outcome(memory()[0])
+        redis_server.client.flushall()
+        async with on_redis(redis_server.url) as ledger:
+            told, found = await outcome(ledger)
+        assert told == expected
+        for one, other in zip(found, sums, strict=True):
+            assert one.keys() == other.keys()
+            for field in one:
+                assert one[field][:5] == pytest.approx(other[field][:5], rel=1e-9, abs=1e-9)
+                assert one[field].name == other[field].name
+
+    run(work)
+
+
+def test_in_process_an_event_counts_again_after_its_window() -> None:
+    async def work() -> None:
+        ledger, clock = memory()
+        await ledger.append([entry(1)])
+        clock.now += LIMITS.window_s - 1
+        assert await ledger.append([entry(1), entry(2)]) == [False, True]
+        clock.now += LIMITS.window_s
+        assert await ledger.append([entry(2)]) == [False]
+        clock.now += LIMITS.window_s
+        assert await ledger.append([entry(1), entry(2)]) == [True, True]
+
+    run(work)
+
+
+def test_in_process_the_entries_of_a_silent_consumer_go_to_another() -> None:
+    async def work() -> None:
+        ledger, clock = memory()
+        await ledger.append([entry(1)])
+        taken = await ledger.waiting("a", 10)
+        clock.now += SILENT_S
+        assert await ledger.waiting("b", 10) == taken
+        assert await ledger.fold("a", folded(taken, ONE)) == ["gone"]
+        assert await ledger.fold("b", folded(taken, ONE)) == ["folded"]
+
+    run(work)
+
+
+def test_in_process_all_is_gone_after_its_time() -> None:
+    async def work() -> None:
+        ledger, clock = memory()
+        ledger.show("q", b"shown")
+        clock.now += LIMITS.shown_s
+        assert await ledger.shown(["q"]) == [None]
+        for _ in range(2):
+            await ledger.append([entry(1), entry(2), entry(3)])
+            taken = await ledger.waiting("a", 3)
+            assert await ledger.fold("a", folded(taken, ONE, "capped")) == ["folded", "folded", "capped"]
+            clock.now += max(CAP_S, LIMITS.ttl_s)
+            assert await ledger.evidence([EVERYTHING]) == [{}]
+
+    run(work)
+
+
+def test_in_process_the_log_keeps_the_last_ones() -> None:
+    async def work() -> None:
+        ledger, _ = memory(LIMITS._replace(kept=3))
+        await ledger.append([entry(number) for number in range(5)])
+        await ledger.fold("a", folded(await ledger.waiting("a", 10), {}))
+        assert [each.content for each in await ledger.logged("", 10)] == [b'{"n":2}', b'{"n":3}', b'{"n":4}']
+
+    run(work)
+
+
+def test_in_redis_the_entries_of_a_silent_consumer_go_to_another_and_it_is_forgotten(redis_server: RedisServer) -> None:
+    async def work() -> None:
+        async with on_redis(redis_server.url) as first, on_redis(redis_server.url, silent_s=0) as second:
+            await first.append([entry(number, "u" if number == 1 else "") for number in range(3)])
+            taken = await first.waiting("a", 10)
+            redis_server.client.xdel("{t:feedback}:queue", taken[2].id)
+            assert await second.waiting("b", 10) == taken[:2]
+            assert await first.fold("a", folded(taken, ONE)) == ["gone"] * 3
+            assert await second.fold("b", folded(taken, ONE)) == ["folded", "folded", "gone"]
+        pending = redis_server.client.xpending("{t:feedback}:queue", "fold")
+        assert pending["pending"] == 0
+
+    run(work)
+
+
+def test_in_redis_every_key_expires_and_the_log_is_bounded(redis_server: RedisServer) -> None:
+    async def work() -> None:
+        async with on_redis(redis_server.url, LIMITS._replace(waiting=1000, kept=10)) as ledger:
+            ledger.show("q", b"shown")
+            for first in range(0, 800, 200):
+                await ledger.append([entry(number) for number in range(first, first + 200)])
+                await ledger.fold("a", folded(await ledger.waiting("a", 200), ONE, f"capped{first}"))
+            await until(lambda: redis_server.client.exists("t:shown:q"))
+            await ledger.append([entry(900)])
+        keys = redis_server.client.keys()
+        assert len(keys) >= 8
+        assert all(redis_server.client.ttl(key) > 0 for key in keys)
+        assert redis_server.client.xlen("{t:feedback}:log") <= 8
+
+    run(work)
+
+
+def test_in_redis_a_person_leaves_nothing_that_a_scan_finds(redis_server: RedisServer) -> None:
+    async def work() -> None:
+        user = "5e0fcafe" * 4
+        async with on_redis(redis_server.url, LIMITS._replace(waiting=3000, cap=5000, kept=3000)) as ledger:
+            await ledger.append([entry(number, user if number % 3 else "other") for number in range(2000)])
+            await ledger.fold("a", folded(await ledger.waiting("a", 900), {user_key(user): ONE[EVERYTHING]}))
+            await ledger.waiting("a", 100)
+            assert await ledger.forget_user(user)
+        client: Any = redis_server.client
+        assert not any(user.encode() in key for key in client.scan_iter())
+        left = client.xrange("{t:feedback}:queue") + client.xrange("{t:feedback}:log")
+        assert (len(left), [found for found in left if found[1][b"u"] != b"other"]) == (667, [])
+
+    run(work)
+
+
+def test_in_redis_rubbish_under_a_key_of_ours_is_no_evidence_and_makes_way(redis_server: RedisServer) -> None:
+    async def work() -> None:
+        client = redis_server.client
+        client.set("{t:feedback}:scope:all", "rubbish")
+        client.hset("{t:feedback}:positions", mapping={"p:1": "rubbish", "p:2": b"\xff" * 50})
+        async with on_redis(redis_server.url) as ledger:
+            assert await ledger.evidence([EVERYTHING, "positions"]) == [{}, {}]
+            await ledger.append([entry(1)])
+            additions = ONE | {"positions": {b"p:1": observed(1, 1, 900.0, "1")}}
+            assert await ledger.fold("a", folded(await ledger.waiting("a", 1), additions)) == ["folded"]
+            assert await ledger.evidence([EVERYTHING, "positions"]) == [*additions.values()]
+
+    run(work)
+
+
+def test_a_redis_that_is_away_is_told_of_and_used_again_when_it_is_back(redis_server: RedisServer) -> None:
+    async def work() -> None:
+        with FaultProxy(redis_server.socket) as proxy:
+            async with on_redis(proxy.url) as ledger:
+                proxy.mode = "refuse"
+                for _ in range(4):
+                    with pytest.raises(LedgerAway, match="Redis, where events and profiles are kept"):
+                        await ledger.append([entry(1)])
+                assert await ledger.evidence([EVERYTHING]) == [{}]
+                ledger.show("q", b"shown")
+                proxy.mode = "pass"
+                new: list[bool] = []
+                while not new:
+                    try:
+                        new = await ledger.append([entry(1)])
+                    except LedgerAway:
+                        continue
+                assert new == [True]
+
+    run(work)
+
+
+@pytest.mark.slow  # a cluster holds itself for down in its first two seconds
+def test_the_ledger_works_on_a_cluster(tmp_path: Path) -> None:
+    async def work(cluster: RedisCluster) -> None:
+        async with on_redis(cluster.url) as ledger:
+            await ledger.append([entry(1, "u"), entry(2)])
+            profile = {user_key("u"): ONE[EVERYTHING]}
+            assert (
+                await ledger.fold("a", folded(await ledger.waiting("a", 2), ONE | profile, "capped")) == ["folded"] * 2
+            )
+            assert [one[b"a:color"].chosen_long for one in await ledger.evidence([*ONE, *profile])] == [2, 2]
+            ledger.show("q", b"shown")
+            while await ledger.shown(["q", "other"]) != [b"shown", None]:
+                continue
+            assert len(await ledger.logged("", 10)) == 2
+            assert await ledger.forget_user("u")
+
+    with RedisCluster(tmp_path) as cluster:
+        run(lambda: work(cluster))
