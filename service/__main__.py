@@ -1,8 +1,12 @@
 """`python -m service`: read the settings, start the server. The only place that reads the environment.
 
+`python -m service fold` folds the events that servers with `RANKER_FOLD=0` take, and serves nothing.
+
 Knows: the environment, the command line, uvicorn. Does not know: what the application is made of.
 """
 
+import asyncio
+import contextlib
 import difflib
 import gc
 import logging
@@ -26,7 +30,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
-from service.app import create_app, metrics_served
+from service.app import create_app, folding, metrics_served
 from service.errors import StartError
 from service.protocol import WholeAnswers
 from service.settings import Settings
@@ -34,6 +38,7 @@ from service.telemetry import SHARED_FOLDER, JsonLines, over_workers
 
 PREFIX, FROM_FILE = "RANKER_", "_FILE"
 SHUTDOWN_S, WORKER_START_S, WORKER_PAUSE_S, KEEP_ALIVE_S = 30, 60, 1, 75
+FOLD = "fold"
 GARBAGE_THRESHOLDS = 5_000, 20, 50
 SECRETS = [name for name, field in Settings.model_fields.items() if field.annotation == SecretStr | None]
 
@@ -118,17 +123,24 @@ class PlainStart:
 
 def application(settings: Settings, shared: Path | None = None) -> ASGIApp:
     """What a process serves. Where several share a folder, the one above them handles SIGHUP: it replaces each."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines())
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    _log(settings)
     hangup = getattr(signal, "SIGHUP", None)
     if hangup:
         signal.signal(hangup, signal.SIG_IGN)  # one that comes too early, or to a worker, ends nothing
     return PlainStart(create_app(settings, shared=shared, reload_signal=None if shared else hangup))
 
 
+def _log(settings: Settings) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+
+
 def main() -> None:
-    """Serve until a signal says stop: requests in flight are finished first."""
+    """Serve, or fold, until a signal says stop: requests in flight, or a batch, are finished first."""
+    if sys.argv[1:2] == [FOLD]:
+        _fold(read_settings(sys.argv[2:]))
+        return
     settings = read_settings(sys.argv[1:])
     try:
         app = application(settings)
@@ -148,6 +160,23 @@ def main() -> None:
         uvicorn.run(app, **options)
     else:
         _serve_many(settings, options)
+
+
+def _fold(settings: Settings) -> None:
+    _log(settings)
+
+    async def fold() -> None:
+        async with folding(settings) as folder:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                with contextlib.suppress(NotImplementedError):  # Windows has no such signals
+                    asyncio.get_running_loop().add_signal_handler(number, folder.end)
+            logger.info("folding events")
+            await folder.run()
+
+    try:
+        asyncio.run(fold())
+    except StartError as error:
+        sys.exit(str(error))
 
 
 class Supervisor(Multiprocess):

@@ -6,8 +6,10 @@ Knows: which parts there are and in which order they open and close. Does not kn
 import asyncio
 import contextlib
 import logging
+import os
 import secrets
 import signal
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
@@ -37,6 +39,7 @@ from service.embedding import Embedder
 from service.errors import StartError, SwapRefused
 from service.evidence import HalfLives
 from service.extracting import Extractor
+from service.feedback.folding import Folder
 from service.feedback.ledger import Ledger, Limits
 from service.feedback.memory import MemoryLedger
 from service.inflight import InFlight
@@ -166,7 +169,20 @@ async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack,
     folder = (shared and workers.chosen(shared)) or settings.bundle or default_folder()
     announce = partial(workers.tell, shared) if shared else None
     deployments = await stack.enter_async_context(Deployments(build, folder, telemetry, announce=announce))
+    if ledger and settings.fold:
+        await stack.enter_async_context(_folder(ledger, settings, telemetry))
     return {"deployments": deployments, "ledger": ledger}
+
+
+@asynccontextmanager
+async def folding(settings: Settings) -> AsyncIterator[Folder]:
+    """What folds the events of other processes, to be run. Raises StartError."""
+    if not settings.redis_url:
+        raise StartError("folding alone needs RANKER_REDIS_URL: events that are kept in process are folded there")
+    telemetry, client = Telemetry(), connect(settings.redis_url.get_secret_value())
+    with metrics_served(settings, telemetry.registry):
+        async with _cache(client, settings, telemetry) as redis:
+            yield _folder(_ledger(client, redis, settings, telemetry), settings, telemetry)
 
 
 def feedback_key(settings: Settings) -> bytes:
@@ -187,10 +203,19 @@ def _cache(client: Client, settings: Settings, telemetry: Telemetry) -> RedisCac
     return RedisCache(client, telemetry, prefix=settings.redis_prefix, timeout=timeout, ttl_s=settings.redis_ttl_s)
 
 
+def _folder(ledger: Ledger, settings: Settings, telemetry: Telemetry) -> Folder:
+    name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    return Folder(ledger, telemetry, _half_lives(settings), consumer=name)
+
+
+def _half_lives(settings: Settings) -> HalfLives:
+    return HalfLives(settings.feedback_short_s, settings.feedback_long_s)
+
+
 def _ledger(client: Client | None, redis: RedisCache | None, settings: Settings, telemetry: Telemetry) -> Ledger:
     """Where feedback is kept."""
     limits = Limits(
-        HalfLives(settings.feedback_short_s, settings.feedback_long_s),
+        _half_lives(settings),
         window_s=settings.feedback_window_s,
         waiting=settings.feedback_waiting,
         kept=settings.feedback_kept,

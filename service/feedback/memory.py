@@ -3,6 +3,7 @@
 Knows: the promises of `ledger` kept with dicts. Does not know: Redis, what an event says.
 """
 
+import asyncio
 import itertools
 import time
 from collections import OrderedDict, deque
@@ -72,7 +73,10 @@ class MemoryLedger:
 
     async def fold(self, consumer: str, folded: Sequence[Folded]) -> list[Outcome]:
         """As `Ledger`."""
-        outcomes = [self._fold(consumer, each) for each in folded]
+        outcomes: list[Outcome] = []
+        for each in folded:
+            outcomes.append(self._fold(consumer, each))
+            await asyncio.sleep(0)  # requests go before the next one
         self._tell()
         return outcomes
 

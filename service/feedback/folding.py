@@ -1,0 +1,164 @@
+"""The consumer: takes events that wait, asks what each adds, has it added and takes them out, over and over.
+
+Knows: how often to look, what becomes of an entry that cannot be read, of a ledger that is away, of an end that comes
+while a batch is at work. Does not know: what an event says, how evidence adds up, where it is kept.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Literal, NamedTuple, Self
+
+from service.errors import LedgerAway
+from service.evidence import HalfLives
+from service.feedback import choices, positions, shown, ubi
+from service.feedback.keys import POSITIONS
+from service.feedback.ledger import Folded, Ledger, Pending
+from service.feedback.positions import Propensity
+from service.feedback.shown import Shown
+from service.feedback.ubi import Event
+from service.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+TOGETHER = 50
+"""Entries of a batch: what is folded in one step keeps others from the ledger for that long."""
+LEAST_PAUSE_S, MOST_PAUSE_S, AWAY_S = 0.05, 0.5, 1.0
+"""Between looks while nothing waits, each twice as long as the one before; and while the ledger is away."""
+PROPENSITIES_S = 60.0
+"""For so long propensities are taken as they were read."""
+CLOSE_S = 5.0
+"""A batch may take so long to finish when the end comes; what it leaves goes to another consumer."""
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What an entry raises that is none of ours, or that nobody thought of."""
+
+_Word = Literal["folded", "unknown_query", "nothing", "unreadable"]
+
+
+class _Read(NamedTuple):
+    """What an entry adds, and the word for it if it is folded."""
+
+    folded: Folded
+    word: _Word
+
+
+class Folder:
+    """Folds what waits in a ledger; an async context manager, or `run` by its owner. `consumer` is its own name."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        telemetry: Telemetry,
+        half_lives: HalfLives,
+        *,
+        consumer: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._ledger, self._telemetry, self._half_lives = ledger, telemetry, half_lives
+        self._consumer, self._clock = consumer, clock
+        self._propensity: Propensity = positions.prior
+        self._propensity_until = 0.0
+        self._ending = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self.run(), name="fold")
+        self._task.add_done_callback(_told_if_failed)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+        if self._task:
+            await asyncio.wait([self._task], timeout=CLOSE_S)
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def end(self) -> None:
+        """Have `run` return when the batch at work is done."""
+        self._ending.set()
+
+    async def run(self) -> None:
+        """Fold until told to end."""
+        pause = LEAST_PAUSE_S
+        while not self._ending.is_set():
+            try:
+                found = await self.fold()
+            except LedgerAway:
+                await self._rest(AWAY_S)
+                continue
+            pause = min(2 * pause, MOST_PAUSE_S) if not found else LEAST_PAUSE_S
+            if found < TOGETHER:
+                await self._rest(pause)
+
+    async def fold(self) -> int:
+        """Fold what waits, one batch of it at most; how many entries that was. Raises LedgerAway."""
+        entries = await self._ledger.waiting(self._consumer, TOGETHER)
+        if not entries:
+            return 0
+        read = [await self._read(entry, event, seen) for entry, event, seen in await self._with_shown(entries)]
+        outcomes = await self._ledger.fold(self._consumer, [each.folded for each in read])
+        for each, outcome in zip(read, outcomes, strict=True):
+            if outcome != "gone":
+                self._telemetry.events_folded.labels("capped" if outcome == "capped" else each.word).inc()
+        return len(entries)
+
+    async def _with_shown(self, entries: Sequence[Pending]) -> list[tuple[Pending, Event | None, Shown | None]]:
+        """Each entry with its event, None of one that cannot be read, and with what its answer showed."""
+        if self._clock() >= self._propensity_until:
+            (counted,) = await self._ledger.evidence([POSITIONS])
+            self._propensity = positions.propensity(counted, self._clock(), self._half_lives)
+            self._propensity_until = self._clock() + PROPENSITIES_S
+        events = [_event(entry) for entry in entries]
+        asked = [*{event.query_id: None for event in events if event and event.query_id}]
+        contents = await self._ledger.shown(asked) if asked else []
+        known = {query_id: _shown(content) for query_id, content in zip(asked, contents, strict=True) if content}
+        return [
+            (entry, event, known.get(event.query_id) if event else None)
+            for entry, event in zip(entries, events, strict=True)
+        ]
+
+    async def _read(self, entry: Pending, event: Event | None, seen: Shown | None) -> _Read:
+        await asyncio.sleep(0)  # requests that the same loop serves go before the next one
+        nothing = Folded(entry.id, entry.user, "", {})
+        if event is None:
+            return _Read(nothing, "unreadable")
+        if seen is None:
+            return _Read(nothing, "unknown_query")
+        try:
+            added = choices.additions(event, seen, self._propensity)
+        except UNREADABLE:
+            logger.exception("an event could not be folded")
+            return _Read(nothing, "unreadable")
+        if not added.evidence:
+            return _Read(nothing, "nothing")
+        return _Read(Folded(entry.id, entry.user, added.capped, added.evidence), "folded")
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
+        except TimeoutError:
+            return
+
+
+def _event(entry: Pending) -> Event | None:
+    try:
+        return ubi.stored(entry.content)
+    except UNREADABLE:
+        return None
+
+
+def _shown(content: bytes) -> Shown | None:
+    try:
+        return shown.decode(content)
+    except UNREADABLE:
+        return None
+
+
+def _told_if_failed(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception():
+        logger.error("folding events has ended", exc_info=task.exception())
