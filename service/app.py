@@ -32,6 +32,7 @@ from service.cache.ledger import RedisLedger
 from service.cache.levels import PairCache
 from service.cache.memory import MemoryCache
 from service.cache.redis import RedisCache
+from service.cache.rules import RedisRules
 from service.cache.vectors import VectorCache
 from service.cores import in_group, usable_cores
 from service.deployment import Deployments, Parts
@@ -48,6 +49,7 @@ from service.matching.units import Units
 from service.model import open_model
 from service.prior import open_prior
 from service.ranking import Ranker
+from service.rulebook import Rulebook
 from service.settings import Settings
 from service.telemetry import Telemetry
 from service.text import Tokenizer
@@ -152,6 +154,7 @@ class _Opened(TypedDict):
 
     deployments: Deployments
     ledger: Ledger | None
+    rulebook: Rulebook
 
 
 async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack, shared: Path | None) -> _Opened:
@@ -159,19 +162,21 @@ async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack,
         stack.enter_context(metrics_served(settings, telemetry.registry))
     client = connect(settings.redis_url.get_secret_value()) if settings.redis_url else None
     redis = await stack.enter_async_context(_cache(client, settings, telemetry)) if client else None
+    rules = RedisRules(client, prefix=settings.redis_prefix) if client else None
     ledger = _ledger(client, redis, settings, telemetry) if settings.feedback else None
 
+    rulebook = await stack.enter_async_context(Rulebook(telemetry, file=settings.rules, store=rules))
     parser = Parser(Units.read())
 
     def build(folder: Path) -> Parts:
-        return _build(folder, settings, telemetry, redis, parser)
+        return _build(folder, settings, telemetry, redis, parser, rulebook)
 
     folder = (shared and workers.chosen(shared)) or settings.bundle or default_folder()
     announce = partial(workers.tell, shared) if shared else None
     deployments = await stack.enter_async_context(Deployments(build, folder, telemetry, announce=announce))
     if ledger and settings.fold:
         await stack.enter_async_context(_folder(ledger, settings, telemetry))
-    return {"deployments": deployments, "ledger": ledger}
+    return {"deployments": deployments, "ledger": ledger, "rulebook": rulebook}
 
 
 @asynccontextmanager
@@ -229,7 +234,14 @@ def _ledger(client: Client | None, redis: RedisCache | None, settings: Settings,
     return MemoryLedger(limits, telemetry)
 
 
-def _build(folder: Path, settings: Settings, telemetry: Telemetry, redis: RedisCache | None, parser: Parser) -> Parts:
+def _build(
+    folder: Path,
+    settings: Settings,
+    telemetry: Telemetry,
+    redis: RedisCache | None,
+    parser: Parser,
+    rulebook: Rulebook,
+) -> Parts:
     """A bundle with its model, tokenizer, caches and batcher. Raises StartError."""
     bundle = open_bundle(folder)
     model = open_model(bundle, device=settings.device, threads=1, gpu_memory_mb=settings.gpu_memory_mb)
@@ -264,6 +276,7 @@ def _build(folder: Path, settings: Settings, telemetry: Telemetry, redis: RedisC
         telemetry,
         temperature=bundle.temperature,
         value_threshold=bundle.value_threshold,
+        rules=rulebook,
     )
     embedder = Embedder(
         tokenizer,

@@ -7,6 +7,7 @@ RankerError
 ├── BadInput              a request that is well formed but cannot be answered
 │   └── EventRefused      one event of a request is not taken; the others are
 ├── Unauthorized          no key, or none of ours
+├── RuleRefused           a rule that was sent cannot be taken, changed or deleted; nothing has changed
 ├── SwapRefused           a bundle that was asked for cannot take over; nothing has changed
 ├── ClientGone            the caller has hung up
 ├── Later                 not now, but worth another try
@@ -69,6 +70,12 @@ class SwapRefused(RankerError):
     """The bundle asked for cannot take over."""
 
     code = "bundle_refused"
+
+
+class RuleRefused(RankerError):
+    """The rule cannot be changed by a call."""
+
+    code = "rule_refused"
 
 
 class ClientGone(RankerError):

@@ -93,6 +93,7 @@ class Ranker:
         products: Sequence[Product],
         *,
         preferences: Preferences | None = None,
+        product_type: str = "",
         deadline: float = math.inf,
         fallback: bool = False,
         while_scoring: AbstractAsyncContextManager[object] | None = None,
@@ -108,11 +109,16 @@ class Ranker:
         names, weighting, degraded = attributes_of(products), None, ""
         if names:
             weighting = await self._weigher.weigh(
-                query, names, deadline=deadline, fallback=fallback, while_scoring=while_scoring
+                query,
+                names,
+                deadline=deadline,
+                fallback=fallback,
+                product_type=product_type,
+                while_scoring=while_scoring,
             )
             degraded = weighting.degraded
             wishes.weigh({found.attribute: found.weight for found in weighting.attributes})
-            for found in weighting.attributes:
+            for found in (*weighting.attributes, *weighting.hidden):  # a hidden one lends what is stated of it
                 wishes.state(found.attribute, found.values)
         try:
             async with while_scoring or nullcontext():

@@ -36,6 +36,8 @@ EVENTS = (
 """What becomes of an event: the first two, or why it is refused."""
 DEGRADED = ("overloaded", "deadline_exceeded", "model_failed")
 FOLDED = ("folded", "capped", "unknown_query", "nothing", "unreadable")
+RULE_SOURCES = ("file", "admin")
+RULE_ACTIONS = ("hide", "multiply", "floor", "pin")
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """The id of the request whose work is being done."""
@@ -108,12 +110,25 @@ class Telemetry:
         self.events = Counter(
             "ranker_events_total", "Events sent, by what became of them.", ["outcome"], registry=self.registry
         )
+        self.rules = self._gauge(
+            "ranker_rules", "Rules that are known, by where they came from.", "source", mode="livemax"
+        )
+        self.rules_stale = self._gauge(
+            "ranker_rules_stale",
+            "1 while rules cannot be read again, or not all of them, by where they come from.",
+            "source",
+            mode="livemax",
+        )
+        self.rules_applied = Counter(
+            "ranker_rules_applied_total", "Rules that had their say in an answer, by action.", ["action"],
+            registry=self.registry,
+        )  # fmt: skip
         self.model = self._gauge(
             "ranker_model_info", "1 for the bundle in service.", "name", "version", "device", mode="livemax"
         )
         self.entropy = Histogram(
             "ranker_weights_entropy_nats",
-            "Entropy of the weights answered.",
+            "Entropy of the weights answered, before rules.",
             buckets=(0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.5),
             registry=self.registry,
         )
@@ -137,6 +152,11 @@ class Telemetry:
             self.events_folded.labels(outcome)
         for outcome in EVENTS:
             self.events.labels(outcome)
+        for source in RULE_SOURCES:
+            self.rules.labels(source)
+            self.rules_stale.labels(source)
+        for action in RULE_ACTIONS:
+            self.rules_applied.labels(action)
         for outcome in ("taken", "unchanged", "refused"):
             self.swaps.labels(outcome)
 

@@ -20,6 +20,7 @@ from service import explaining, scoring
 from service.errors import BadInput, DeadlineExceeded, ModelFailed, Overloaded
 from service.explaining import Explanation
 from service.inflight import Compute
+from service.rules import Applied
 from service.scoring import PairScore, RowScores
 from service.telemetry import Telemetry
 from service.text import (
@@ -99,6 +100,14 @@ class Prior(Protocol):
         ...
 
 
+class Rules(Protocol):
+    """Who has the last word on an answer."""
+
+    def apply(self, weighting: "Weighting", query: str, product_type: str) -> "Weighting":
+        """The answer as the rules for this query and this type of product ("" is unknown) make it."""
+        ...
+
+
 class WeightedAttribute(NamedTuple):
     """A candidate with its weight; `position` is its place in the request. Explained where that was asked for."""
 
@@ -114,7 +123,8 @@ class WeightedAttribute(NamedTuple):
 class Weighting:
     """All candidates, largest weight first; the weights sum to 1. `entropy` in nats, `hits` and `misses` in pairs.
 
-    `degraded` says why the misses have the prior's logits, "" where they have the model's.
+    `degraded` says why the misses have the prior's logits, "" where they have the model's. Where `rules` were applied
+    they may have put the candidates into another order, and `hidden` are those that they took out of it.
     """
 
     attributes: tuple[WeightedAttribute, ...]
@@ -122,6 +132,8 @@ class Weighting:
     hits: int
     misses: int
     degraded: Degraded
+    rules: tuple[Applied, ...] = ()
+    hidden: tuple[WeightedAttribute, ...] = ()
 
 
 class _Candidates(NamedTuple):
@@ -151,7 +163,7 @@ class Weigher:
     """Weighs the attributes of one query after another.
 
     `read`; where something is unknown then, `look_up`; where something still is, `complete`; `answer`; `explain` where
-    it is asked for.
+    it is asked for. With `rules`, these change what `weigh` answers.
     """
 
     def __init__(
@@ -165,9 +177,10 @@ class Weigher:
         *,
         temperature: float,
         value_threshold: float,
+        rules: Rules | None = None,
     ) -> None:
         self._scorer, self._cache, self._shared = scorer, cache, shared
-        self._prior, self._telemetry = prior, telemetry
+        self._prior, self._telemetry, self._rules = prior, telemetry, rules
         self._temperature, self._value_threshold = temperature, value_threshold
         # Not of methods: what is kept would keep the weigher, and with it a bundle that has been replaced.
         self._query = lru_cache(QUERIES_KEPT)(partial(_read_query, tokenizer))
@@ -183,6 +196,7 @@ class Weigher:
         deadline: float = math.inf,
         fallback: bool = False,
         explain: int = 0,
+        product_type: str = "",
         while_scoring: AbstractAsyncContextManager[object] | None = None,
     ) -> Weighting:
         """All steps that are needed, the model's inside `while_scoring`; what is known in process costs no waiting.
@@ -196,6 +210,8 @@ class Weigher:
         if time.monotonic() > deadline:
             raise DeadlineExceeded("the answer was ready too late for the request's time")
         weighting = self.answer(weighing, temperature)
+        if self._rules:
+            weighting = self._rules.apply(weighting, query, product_type)
         if explain and not weighing.degraded:
             async with while_scoring or nullcontext():
                 return await self.explain(weighing, weighting, explain, deadline=deadline, fallback=fallback)

@@ -29,6 +29,8 @@ from service.telemetry import (
     DEGRADED,
     FOLDED,
     REJECTED,
+    RULE_ACTIONS,
+    RULE_SOURCES,
     SHARED_FOLDER,
     STAGES,
     TEXT_LEVELS,
@@ -77,6 +79,9 @@ def value(found: Samples, name: str, **labels: str) -> float | None:
         ("ranker_rejected_total", "reason", REJECTED),
         ("ranker_degraded_total", "reason", DEGRADED),
         ("ranker_events_folded_total", "outcome", FOLDED),
+        ("ranker_rules", "source", RULE_SOURCES),
+        ("ranker_rules_stale", "source", RULE_SOURCES),
+        ("ranker_rules_applied_total", "action", RULE_ACTIONS),
         ("ranker_bundle_swaps_total", "outcome", ("taken", "unchanged", "refused")),
     ],
 )

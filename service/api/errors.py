@@ -28,6 +28,7 @@ from service.errors import (
     Overloaded,
     RankerError,
     RateLimited,
+    RuleRefused,
     SwapRefused,
     Unauthorized,
 )
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 STATUSES: dict[type[RankerError], int] = {
     BadInput: 422,
     EventRefused: 422,
+    RuleRefused: 422,
     SwapRefused: 422,
     Unauthorized: 401,
     RateLimited: 429,
@@ -56,6 +58,7 @@ HTTP_ERRORS = {
 }
 DESCRIPTIONS = {
     401: "No key was shown that may do this.",
+    404: "There is nothing at this path.",
     413: "The body is too large.",
     422: "The request does not fit; `field` says where.",
     429: "More requests than this key may send; `Retry-After` says when to try again.",

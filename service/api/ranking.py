@@ -13,7 +13,18 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from service.api.direct import WhileConnected, counted
-from service.api.schemas import Attribute, ModelName, Query, Wire, check_nul, model_name
+from service.api.schemas import (
+    PRODUCT_TYPE,
+    AppliedAnswer,
+    Attribute,
+    ModelName,
+    ProductType,
+    Query,
+    Wire,
+    applied_answer,
+    check_nul,
+    model_name,
+)
 from service.api.state import state
 from service.bundle import Bundle
 from service.matching.parsing import Value
@@ -71,6 +82,7 @@ class RankRequest(Wire):
         min_length=1,
         max_length=MAX_PRODUCTS,
     )
+    product_type: ProductType = PRODUCT_TYPE
     top_k: int | None = Field(None, ge=1, description="Answer only the first so many.")
     explain: bool = Field(False, description="Also answer each score's `terms`: their values add up to it.")
     preferences: dict[Attribute, dict[ValueText, Annotated[float, Field(ge=-1, le=1)]]] = Field(
@@ -144,7 +156,8 @@ class RankWeightAnswer(TypedDict):
 class RankAnswer(TypedDict):
     """The products, best first, and the weights of their attributes, largest first, which sum to one.
 
-    `degraded` says whether anything was answered without the model, and `degraded_reason` why.
+    `rules`, where any was applied, are a merchandiser's; an attribute that one hides counts nothing in any score and is
+    not among `weights`. `degraded` says whether anything was answered without the model, and `degraded_reason` why.
     """
 
     results: list[ResultAnswer]
@@ -152,6 +165,7 @@ class RankAnswer(TypedDict):
     model: ModelName
     degraded: bool
     degraded_reason: NotRequired[str]
+    rules: NotRequired[list[AppliedAnswer]]
 
 
 async def rank(body: RankRequest, request: Request, deadline: float) -> RankAnswer:
@@ -161,6 +175,7 @@ async def rank(body: RankRequest, request: Request, deadline: float) -> RankAnsw
             body.query,
             [Product(each.title, known_values(each.attributes)) for each in body.products],
             preferences=body.preferences,
+            product_type=body.product_type,
             deadline=deadline,
             fallback=body.fallback,
             while_scoring=WhileConnected(request),
@@ -183,6 +198,8 @@ def _answer(ranking: Ranking, body: RankRequest, bundle: Bundle) -> RankAnswer:
     }
     if ranking.degraded:
         answer["degraded_reason"] = ranking.degraded
+    if ranking.weighting and ranking.weighting.rules:
+        answer["rules"] = applied_answer(ranking.weighting)
     return answer
 
 

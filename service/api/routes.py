@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from service.api import extraction, ranking, reranking
+from service.api import extraction, ranking, reranking, rules
 from service.api.batches import each_for_itself
 from service.api.direct import TIMEOUT_PARAMETER, DirectRoute, WhileConnected, counted
 from service.api.errors import documented
@@ -48,6 +48,7 @@ async def _weigh(
             temperature=wanted.temperature,
             deadline=deadline,
             fallback=wanted.fallback,
+            product_type=wanted.product_type,
             explain=(wanted.top_k or len(wanted.attributes)) if wanted.explain else 0,
             while_scoring=while_scoring,
         )
@@ -158,6 +159,7 @@ def add_routes(app: FastAPI, settings: Settings) -> None:
             responses=documented(401, 413, 422, 504),
             tags=["admin"],
         )
+        rules.add_routes(app)
     app.router.routes.extend(others)
 
 

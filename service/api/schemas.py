@@ -28,6 +28,7 @@ from service.weighting import WeightedAttribute, Weighting
 MAX_QUERY_CHARACTERS = 1024
 MAX_ATTRIBUTES = 256
 MAX_ATTRIBUTE_CHARACTERS = 128
+MAX_PRODUCT_TYPE_CHARACTERS = 256
 MAX_BATCH = 64
 MAX_FIELDS = 16
 """Of one attribute."""
@@ -57,6 +58,8 @@ def _as_list(names: object) -> object:
 
 Query = Annotated[str, StringConstraints(min_length=1, max_length=MAX_QUERY_CHARACTERS)]
 Attribute = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ATTRIBUTE_CHARACTERS)]
+ProductType = Annotated[str, StringConstraints(max_length=MAX_PRODUCT_TYPE_CHARACTERS)]
+PRODUCT_TYPE: Any = Field("", description="The kind of product that is looked for, where the caller knows it.")
 FieldName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_FIELD_CHARACTERS)]
 FieldNames = Annotated[list[FieldName], Field(min_length=1, max_length=MAX_FIELDS)]
 OneOrMoreFields = Annotated[FieldNames, BeforeValidator(_as_list, json_schema_input_type=FieldName | FieldNames)]
@@ -79,6 +82,7 @@ class WeightsRequest(Wire):
     attributes: list[Attribute] = Field(
         description="The candidates, each once.", min_length=1, max_length=MAX_ATTRIBUTES
     )
+    product_type: ProductType = PRODUCT_TYPE
     top_k: int | None = Field(
         None, ge=1, description="Answer only the first so many. Weights are not rescaled: they sum to one over all."
     )
@@ -229,6 +233,14 @@ class WeightAnswer(TypedDict):
     explanation: NotRequired[list[EffectAnswer] | None]
 
 
+class AppliedAnswer(TypedDict):
+    """A merchandiser's rule that was applied, and of which attribute, as the request names it."""
+
+    id: str
+    attribute: str
+    action: Literal["hide", "multiply", "floor", "pin"]
+
+
 class ModelName(TypedDict):
     """Which bundle answered."""
 
@@ -249,6 +261,9 @@ class WeightsAnswer(TypedDict):
     `entropy` is that of all weights, in nats: 0 is sure, log(number of attributes) knows nothing. `degraded` says
     whether the misses were answered without the model, and `degraded_reason` why. `boosts`, where the request named a
     format, is the engine's parameter with its value.
+
+    `rules`, where any was applied, are those of a merchandiser. An attribute that one hides is neither in `weights` nor
+    in `boosts`; one that is pinned may stand before one of larger weight.
     """
 
     weights: list[WeightAnswer]
@@ -258,6 +273,7 @@ class WeightsAnswer(TypedDict):
     degraded: bool
     degraded_reason: NotRequired[Literal["overloaded", "deadline_exceeded", "model_failed"]]
     boosts: NotRequired[Annotated[dict[str, list[str] | str], Field(examples=BOOSTS)]]
+    rules: NotRequired[list[AppliedAnswer]]
 
 
 class ErrorDetail(TypedDict):
@@ -326,15 +342,22 @@ def weights_answer(weighting: Weighting, request: WeightsRequest, bundle: Bundle
     if weighting.degraded:
         answer["degraded_reason"] = weighting.degraded
     if request.format is not None:
-        answer["boosts"] = _boosts(request.format, weighting.attributes[: request.top_k], request)
+        answer["boosts"] = _boosts(request.format, weighting.attributes, request)
+    if weighting.rules:
+        answer["rules"] = applied_answer(weighting)
     return answer
+
+
+def applied_answer(weighting: Weighting) -> list[AppliedAnswer]:
+    """The rules that were applied."""
+    return [{"id": each.id, "attribute": each.attribute, "action": each.action} for each in weighting.rules]
 
 
 def _boosts(engine: Engine, found: Sequence[WeightedAttribute], request: WeightsRequest) -> dict[str, list[str] | str]:
     return boosts(
         engine,
-        [(each.attribute, each.weight) for each in found],
-        attributes=len(request.attributes),
+        [(each.attribute, each.weight) for each in found[: request.top_k]],
+        attributes=len(found),
         fields=request.fields or {},
         scale=1.0 if request.boost_scale is None else request.boost_scale,
         floor=request.boost_floor or 0.0,

@@ -9,6 +9,7 @@ from fastapi import Request
 
 from service.deployment import Deployments
 from service.feedback.ledger import Ledger
+from service.rulebook import Rulebook
 from service.settings import Settings
 from service.telemetry import Telemetry
 
@@ -24,6 +25,7 @@ class State(TypedDict):
     deployments: Deployments
     ledger: Ledger | None
     feedback_key: bytes
+    rulebook: Rulebook
     begun: float
 
 
