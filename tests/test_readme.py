@@ -4,27 +4,42 @@ import itertools
 import json
 import re
 import shlex
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from model_export.__main__ import NAMES
 from model_export.records import parse
+from service.app import create_app
+from service.rules import read
 from service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHOWN = re.findall(r'```json\n({"weights.*?)```', README, flags=re.DOTALL)
 CURLS = re.findall(r"^(curl .*?)(?=^curl|^```)", README, flags=re.DOTALL | re.MULTILINE)
+RULES = [command for command in CURLS if "/admin/rules" in command or '"Wool rug"' in command]
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    """The service as the README has it where it says so: with an admin key."""
+    with TestClient(create_app(Settings.model_validate({"device": "cpu", "admin_key": "secret"}))) as client:
+        yield client
 
 
 def asked(client: TestClient, command: str) -> dict[str, object]:
     """The answer to a curl line of the README."""
     words = shlex.split(command)
-    given = {flag: value for flag, value in itertools.pairwise(words) if flag in {"-d", "-H"}}
+    given = {flag: value for flag, value in itertools.pairwise(words) if flag in {"-d", "-H", "-X"}}
     path = next(word for word in words if word.startswith("http")).removeprefix("http://127.0.0.1:8000")
     headers = dict([given["-H"].split(": ")]) if "-H" in given else {}
-    response = client.post(path, content=given["-d"], headers=headers) if "-d" in given else client.get(path)
+    method = given.get("-X", "POST" if "-d" in given else "GET")
+    response = client.request(method, path, content=given.get("-d"), headers=headers)
     assert response.status_code == 200
     if path == "/metrics":
         return {}
@@ -51,13 +66,34 @@ def test_every_curl_line_works(client: TestClient, command: str) -> None:
 
 
 def test_the_answer_shown_is_the_real_one(client: TestClient) -> None:
-    shown = json.loads(re.findall(r"```json\n(.*?)```", README, flags=re.DOTALL)[0])
-    real = asked(client, CURLS[0])
-    assert [w["attribute"] for w in shown["weights"]] == [w["attribute"] for w in real["weights"]]  # type: ignore[attr-defined]
+    check_shown(client, SHOWN[0], CURLS[0])
+
+
+def test_the_ruled_answer_shown_is_the_real_one(client: TestClient) -> None:
+    *rules, weights = RULES[:3]
+    for command in rules:
+        asked(client, command)
+    shown, real = check_shown(client, SHOWN[1], weights)
+    assert shown["rules"] == real["rules"]
+    for command in RULES[3:]:
+        asked(client, command)
+    assert "rules" not in asked(client, weights)
+
+
+def test_the_rules_file_shown_is_one() -> None:
+    shown = re.findall(r"```toml\n(\[\[rule\]\].*?)```", README, flags=re.DOTALL)[0]
+    assert [read(each, "file").id for each in tomllib.loads(shown)["rule"]] == ["care-first", "no-battery"]
+
+
+def check_shown(client: TestClient, text: str, command: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    shown: dict[str, Any] = json.loads(text)
+    real: dict[str, Any] = asked(client, command)
+    assert [w["attribute"] for w in shown["weights"]] == [w["attribute"] for w in real["weights"]]
     assert shown["model"] == real["model"]
-    for told, found in zip(shown["weights"], real["weights"], strict=True):  # type: ignore[call-overload]
+    for told, found in zip(shown["weights"], real["weights"], strict=True):
         assert told["weight"] == pytest.approx(found["weight"], abs=0.02)
         assert [v["text"] for v in told["values"]] == [v["text"] for v in found["values"]]
+    return shown, real
 
 
 def test_the_record_shown_is_one() -> None:

@@ -43,7 +43,9 @@ class RedisRules:
             async with asyncio.timeout(TIMEOUT_S):
                 (reply,) = await self._client.run([command])
         except FAULTS as error:
-            raise LedgerAway("Redis, where rules are kept, gave no answer; nothing is known to have changed") from error
+            raise LedgerAway(
+                "Redis, where rules are kept, gave no answer; a change may be lost, send it again"
+            ) from error
         if isinstance(reply, Exception):
             raise LedgerAway("Redis, where rules are kept, could not do it; nothing has changed") from reply
         return reply
