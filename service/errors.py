@@ -14,7 +14,7 @@ RankerError
 │   ├── RateLimited       more requests than this caller may send
 │   ├── Overloaded        the queue is full, the answer would come too late, or the service is stopping
 │   ├── NotReady          the model gives no answer now
-│   └── LedgerAway        events and profiles cannot be kept or read now
+│   └── LedgerAway        events, profiles or rules cannot be kept or read now
 ├── DeadlineExceeded      the answer came too late
 └── ModelFailed           a forward pass raised, or gave what is not a number
 """
@@ -111,7 +111,7 @@ class NotReady(Later):
 
 
 class LedgerAway(Later):
-    """Where events and profiles are kept gives no answer at present."""
+    """Where events, profiles and rules are kept gives no answer at present."""
 
     code = "ledger_away"
 

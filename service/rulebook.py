@@ -10,9 +10,7 @@ which of two rules holds.
 
 import asyncio
 import logging
-import os
 import time
-import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -20,14 +18,14 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Literal, Protocol, Self
 
 import orjson
 
 from service import rules, scoring
 from service.errors import BadInput, LedgerAway, RuleRefused, StartError
 from service.feedback.keys import EVERYTHING, attribute_field, kind_scope, query_scope
-from service.rules import Applied, By, Rule
+from service.rules import MOST_RULES, Applied, By, Rule
 from service.telemetry import Telemetry
 from service.weighting import WeightedAttribute, Weighting
 
@@ -35,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 EVERY_S = 2.0
 """A change is in force after so many seconds at the latest, and what reading it takes."""
-MOST_RULES, MOST_FILE_BYTES = 10_000, 8_000_000
+MOST_FILE_BYTES = 8_000_000
 UNUSABLE = (OSError, ValueError, RecursionError, BadInput)
 """What a file can be wrong with."""
 FIELDS_KEPT = 8192
@@ -257,30 +255,12 @@ def _stamp(file: Path) -> Stamp:
 
 
 def _read(file: Path) -> dict[str, Rule]:
-    """The file's rules by id. Raises OSError, ValueError and BadInput."""
+    """The file's rules by id. Raises what is in `UNUSABLE`."""
     with file.open("rb") as opened:
-        if os.fstat(opened.fileno()).st_size > MOST_FILE_BYTES:
-            raise ValueError(f"it has more than {MOST_FILE_BYTES} bytes")
-        content = tomllib.loads(opened.read(MOST_FILE_BYTES + 1).decode())
-    listed = content.pop("rule", [])
-    if content or not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
-        raise ValueError("a rule begins with a line [[rule]], and there is nothing else in the file")
-    if len(listed) > MOST_RULES:
-        raise ValueError(f"it has more than {MOST_RULES} rules")
-    found: dict[str, Rule] = {}
-    for number, each in enumerate(listed, start=1):
-        rule = _numbered(number, each)
-        if rule.id in found:
-            raise ValueError(f"two rules have the id {rule.id}")
-        found[rule.id] = rule
-    return found
-
-
-def _numbered(number: int, content: Mapping[str, Any]) -> Rule:
-    try:
-        return rules.read(content, "file")
-    except BadInput as error:
-        raise BadInput(f"rule {number}: {error}", error.field) from error
+        content = opened.read(MOST_FILE_BYTES + 1)
+    if len(content) > MOST_FILE_BYTES:
+        raise ValueError(f"it has more than {MOST_FILE_BYTES} bytes")
+    return rules.read_all(content)
 
 
 def _readable(kept: Mapping[str, bytes]) -> dict[str, Rule]:

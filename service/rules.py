@@ -17,6 +17,7 @@ Knows: the parts of a rule and their bounds, this order, the arithmetic. Does no
 
 import math
 import re
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,6 +38,8 @@ AMOUNTS: Mapping[Action, tuple[str, float, float]] = {
 """What an action wants to know, with its bounds."""
 TEXTS = {"attribute": 128, "query": 1024, "kind": 256, "note": 500}
 """The most characters of each."""
+MOST_RULES = 10_000
+"""Of one file, and by call."""
 USABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 FIELDS = {"id", "action", "start", "end", *TEXTS, *(name for name, _, _ in AMOUNTS.values())}
 
@@ -116,6 +119,26 @@ def read(content: Mapping[str, object], by: By) -> Rule:
     if start and end and end <= start:
         raise BadInput("end comes after start", "end")
     return Rule(identity, by, action=action, amount=_amount(content, action), start=start, end=end, **texts)
+
+
+def read_all(content: bytes) -> dict[str, Rule]:
+    """The rules of a TOML file, `[[rule]]` before each, by id. Raises BadInput, ValueError, RecursionError."""
+    tables = tomllib.loads(content.decode())
+    listed = tables.pop("rule", [])
+    if tables or not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+        raise ValueError("a rule begins with a line [[rule]], and there is nothing else in the file")
+    if len(listed) > MOST_RULES:
+        raise ValueError(f"it has more than {MOST_RULES} rules")
+    found: dict[str, Rule] = {}
+    for number, each in enumerate(listed, start=1):
+        try:
+            rule = read(each, "file")
+        except BadInput as error:
+            raise BadInput(f"rule {number}: {error}", error.field) from error
+        if rule.id in found:
+            raise ValueError(f"two rules have the id {rule.id}")
+        found[rule.id] = rule
+    return found
 
 
 def check_id(identity: object) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from fakes import FakeClock, RedisServer, run, until
+from redis_topologies import RedisCluster
 
 from service.cache.connection import connect
 from service.cache.rules import RedisRules
@@ -409,6 +410,21 @@ def test_redis_keeps_rules_under_one_tagged_key_that_does_not_expire(redis_serve
     run(work)
     assert redis_server.client.keys() == [b"{t:feedback}:rules"]
     assert redis_server.client.ttl("{t:feedback}:rules") == -1
+
+
+@pytest.mark.slow  # a cluster holds itself for down in its first two seconds
+def test_a_cluster_keeps_rules(tmp_path: Path) -> None:
+    async def work() -> None:
+        with RedisCluster(tmp_path) as cluster:
+            client = connect(cluster.url)
+            store = RedisRules(client, prefix="t")
+            await store.put("a", b"1")
+            await store.put("b", b"2")
+            await store.drop("a")
+            assert await store.read() == {"b": b"2"}
+            await client.aclose()
+
+    run(work)
 
 
 def test_a_redis_that_is_gone_or_holds_something_else_is_away(redis_server: RedisServer) -> None:
