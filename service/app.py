@@ -38,11 +38,14 @@ from service.cores import in_group, usable_cores
 from service.deployment import Deployments, Parts
 from service.embedding import Embedder
 from service.errors import StartError, SwapRefused
-from service.evidence import HalfLives
+from service.evidence import HalfLives, Shrinkage
 from service.extracting import Extractor
+from service.feedback.dynamics import Dynamics, Options
 from service.feedback.folding import Folder
 from service.feedback.ledger import Ledger, Limits
 from service.feedback.memory import MemoryLedger
+from service.feedback.people import Personal
+from service.feedback.snapshots import Snapshots
 from service.inflight import InFlight
 from service.matching.parsing import Parser
 from service.matching.units import Units
@@ -155,6 +158,7 @@ class _Opened(TypedDict):
     deployments: Deployments
     ledger: Ledger | None
     rulebook: Rulebook
+    dynamics: Dynamics | None
 
 
 async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack, shared: Path | None) -> _Opened:
@@ -164,19 +168,21 @@ async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack,
     redis = await stack.enter_async_context(_cache(client, settings, telemetry)) if client else None
     rules = RedisRules(client, prefix=settings.redis_prefix) if client else None
     ledger = _ledger(client, redis, settings, telemetry) if settings.feedback else None
+    snapshots = await stack.enter_async_context(Snapshots(ledger)) if ledger else None
+    dynamics = Dynamics(snapshots, _dynamics_options(settings)) if snapshots else None
 
     rulebook = await stack.enter_async_context(Rulebook(telemetry, file=settings.rules, store=rules))
     parser = Parser(Units.read())
 
     def build(folder: Path) -> Parts:
-        return _build(folder, settings, telemetry, redis, parser, rulebook)
+        return _build(folder, settings, telemetry, redis, parser, dynamics, rulebook)
 
     folder = (shared and workers.chosen(shared)) or settings.bundle or default_folder()
     announce = partial(workers.tell, shared) if shared else None
     deployments = await stack.enter_async_context(Deployments(build, folder, telemetry, announce=announce))
     if ledger and settings.fold:
         await stack.enter_async_context(_folder(ledger, settings, telemetry))
-    return {"deployments": deployments, "ledger": ledger, "rulebook": rulebook}
+    return {"deployments": deployments, "ledger": ledger, "dynamics": dynamics, "rulebook": rulebook}
 
 
 @asynccontextmanager
@@ -234,12 +240,24 @@ def _ledger(client: Client | None, redis: RedisCache | None, settings: Settings,
     return MemoryLedger(limits, telemetry)
 
 
+def _dynamics_options(settings: Settings) -> Options:
+    return Options(
+        HalfLives(settings.feedback_short_s, settings.feedback_long_s),
+        Shrinkage(settings.feedback_prior, settings.feedback_short_share, settings.feedback_limit),
+        strength=settings.feedback_strength,
+        explore=settings.explore,
+        explore_scale=settings.explore_scale,
+        personal=Personal(settings.personal_share, settings.personal_balance, settings.personal_divergence),
+    )
+
+
 def _build(
     folder: Path,
     settings: Settings,
     telemetry: Telemetry,
     redis: RedisCache | None,
     parser: Parser,
+    dynamics: Dynamics | None,
     rulebook: Rulebook,
 ) -> Parts:
     """A bundle with its model, tokenizer, caches and batcher. Raises StartError."""
@@ -276,6 +294,7 @@ def _build(
         telemetry,
         temperature=bundle.temperature,
         value_threshold=bundle.value_threshold,
+        dynamics=dynamics,
         rules=rulebook,
     )
     embedder = Embedder(

@@ -93,7 +93,8 @@ class Ranker:
         products: Sequence[Product],
         *,
         preferences: Preferences | None = None,
-        product_type: str = "",
+        kind: str | None = None,
+        person: str = "",
         deadline: float = math.inf,
         fallback: bool = False,
         while_scoring: AbstractAsyncContextManager[object] | None = None,
@@ -102,7 +103,9 @@ class Ranker:
 
         Raises BadInput for a query that cannot be read, what weighing and embedding raise, and DeadlineExceeded when
         they took too long. With `fallback` the weights are those that weighing falls back to, and texts that cannot be
-        embedded in time have no cosine: of names, those that read the same still mean the same.
+        embedded in time have no cosine: of names, those that read the same still mean the same. With
+        feedback on, `kind` and `person` are as in weighing, and the values that people chose are preferred where
+        neither the query states any nor `preferences` names any.
         """
         self._weigher.tokens(query)  # which refuses an unreadable query, also where there is nothing to weigh
         wishes = Wishes(query, self._parser, self._formula)
@@ -113,7 +116,8 @@ class Ranker:
                 names,
                 deadline=deadline,
                 fallback=fallback,
-                product_type=product_type,
+                kind=kind,
+                person=person,
                 while_scoring=while_scoring,
             )
             degraded = weighting.degraded
@@ -124,6 +128,7 @@ class Ranker:
             async with while_scoring or nullcontext():
                 by = wanted_by(time.monotonic(), deadline, fallback=fallback)
                 await self._join(wishes, names, preferences or {}, partial(self._embedder.vectors, deadline=by))
+                _learn(wishes, names, weighting)
                 read = await _in_turns(wishes.read, products)
                 texts = [*wishes.own_texts(), *(text for each in read for text in each.texts())]
                 cosine = await self._cosine(texts, by)
@@ -131,6 +136,7 @@ class Ranker:
             if not fallback:
                 raise
             await self._join(wishes, names, preferences or {}, _apart)
+            _learn(wishes, names, weighting)
             read, cosine = await _in_turns(wishes.read, products), _no_cosine
             if not degraded:  # else the weigher has counted this answer
                 self._telemetry.degraded.labels(error.code).inc()
@@ -171,6 +177,14 @@ class Ranker:
         listed = list(dict.fromkeys(texts))
         vectors = dict(zip(listed, await self._embedder.vectors(listed, deadline=by), strict=True))
         return lambda one, other: float(vectors[one] @ vectors[other])
+
+
+def _learn(wishes: Wishes, names: Sequence[str], weighting: Weighting | None) -> None:
+    """Prefer what people chose where nothing else is wanted."""
+    if weighting and weighting.behaviour:
+        others = [name for name in names if not wishes.wanted(name)]
+        for name, values in weighting.behaviour.preferences(others).items():
+            wishes.prefer(name, values)
 
 
 def attributes_of(products: Sequence[Product]) -> list[str]:

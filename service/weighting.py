@@ -1,7 +1,8 @@
 """How much each attribute matters for a query: the use case this service exists for.
 
 A request is tokenised, what is known of its pairs is looked up, the rest is packed and scored, and softmax over all
-of them gives the weights. What is cached is a pair's logit and value words, never a weight.
+of them gives the weights. What is cached is a pair's logit and value words, never a weight. With feedback on, what
+people did lifts the logits before the softmax: what is known of it is asked for together with the pairs.
 
 Knows: the order of these steps, what to do when the model cannot answer. Does not know: HTTP, Redis, ONNX.
 """
@@ -19,6 +20,9 @@ from typing import Literal, NamedTuple, Protocol, TypeVar, cast
 from service import explaining, scoring
 from service.errors import BadInput, DeadlineExceeded, ModelFailed, Overloaded
 from service.explaining import Explanation
+from service.feedback import keys
+from service.feedback.dynamics import KIND_NAMES, Behaviour, Bent, Dynamics, Names, Read
+from service.feedback.kept import Kept
 from service.inflight import Compute
 from service.rules import Applied
 from service.scoring import PairScore, RowScores
@@ -40,6 +44,8 @@ SPLIT_TOKENS = 16
 """Threads that have nothing to do share a request's candidates, if each gets at least so many tokens of them."""
 FALLBACK_SHARE = 0.9
 """A caller who takes a fallback gets it when so much of its time has passed: later would be too late for it, too."""
+EVIDENCE_SHARE = 0.5
+"""Of the time that is left when all pairs are known: what people did is waited for no longer, for it is not needed."""
 _A = TypeVar("_A")
 _B = TypeVar("_B")
 Degraded = Literal["", "overloaded", "deadline_exceeded", "model_failed"]
@@ -47,6 +53,10 @@ QUERIES_KEPT, ATTRIBUTES_KEPT, LISTS_KEPT = 2048, 8192, 256
 """Texts whose tokens are kept, and lists of attributes: callers send the same again."""
 LONGEST_KEPT = 1024
 """Characters of a query whose tokens are kept: so many of longer texts would take tens of MB."""
+
+
+MOST_ANSWERED = 50_000
+"""Of weights that were answered with feedback on, kept: about 30 MB."""
 
 
 class Cache(Protocol):
@@ -125,6 +135,8 @@ class Weighting:
 
     `degraded` says why the misses have the prior's logits, "" where they have the model's. Where `rules` were applied
     they may have put the candidates into another order, and `hidden` are those that they took out of it.
+    With feedback on, `bent` says by position what the weights are made of before rules, and `behaviour` what is known
+    of people's choices.
     """
 
     attributes: tuple[WeightedAttribute, ...]
@@ -134,14 +146,26 @@ class Weighting:
     degraded: Degraded
     rules: tuple[Applied, ...] = ()
     hidden: tuple[WeightedAttribute, ...] = ()
+    bent: Bent | None = None
+    behaviour: Behaviour | None = None
 
 
 class _Candidates(NamedTuple):
-    """A list of attributes, as it comes with request after request."""
+    """A list of attributes, as it comes with request after request.
+
+    `tokens` is by key: two attributes that the model cannot tell apart have one. `kind` is the place of the first
+    whose value is a kind of product.
+    """
 
     keys: tuple[bytes, ...]
     tokens: dict[bytes, AttributeTokens]
-    """By key: two attributes that the model cannot tell apart have one."""
+    names: Names
+    kind: int | None
+
+
+_AnswerKey = tuple[str, Names, float, Read]
+_Answer = tuple[list[PairScore], tuple[WeightedAttribute, ...], float, Bent]
+"""Made of these scores; with its entropy."""
 
 
 @dataclass(slots=True)
@@ -177,15 +201,17 @@ class Weigher:
         *,
         temperature: float,
         value_threshold: float,
+        dynamics: Dynamics | None = None,
         rules: Rules | None = None,
     ) -> None:
-        self._scorer, self._cache, self._shared = scorer, cache, shared
+        self._scorer, self._cache, self._shared, self._dynamics = scorer, cache, shared, dynamics
         self._prior, self._telemetry, self._rules = prior, telemetry, rules
         self._temperature, self._value_threshold = temperature, value_threshold
+        self._answers: Kept[_AnswerKey, _Answer] = Kept(MOST_ANSWERED)
         # Not of methods: what is kept would keep the weigher, and with it a bundle that has been replaced.
         self._query = lru_cache(QUERIES_KEPT)(partial(_read_query, tokenizer))
         attribute = lru_cache(ATTRIBUTES_KEPT)(partial(_read_attribute, tokenizer))
-        self._candidates = lru_cache(LISTS_KEPT)(partial(_read_candidates, attribute))
+        self._candidates = lru_cache(LISTS_KEPT)(partial(_read_candidates, attribute, tokenizer.plain))
 
     async def weigh(
         self,
@@ -196,22 +222,29 @@ class Weigher:
         deadline: float = math.inf,
         fallback: bool = False,
         explain: int = 0,
-        product_type: str = "",
+        kind: str | None = None,
+        person: str = "",
         while_scoring: AbstractAsyncContextManager[object] | None = None,
     ) -> Weighting:
         """All steps that are needed, the model's inside `while_scoring`; what is known in process costs no waiting.
 
-        The first `explain` attributes of the answer are explained. Raises what the steps raise, and DeadlineExceeded
-        when they took too long.
+        The first `explain` attributes of the answer are explained. With feedback on, `kind` is the kind of product,
+        where it is None one that the query states, and `person` the key of whom the answer is for. Raises what the
+        steps raise, and DeadlineExceeded when they took too long.
         """
+        behaviour = self._dynamics.begin(query, kind, person) if self._dynamics else None
         weighing = await self.known(
             query, attributes, deadline=deadline, fallback=fallback, while_scoring=while_scoring
         )
+        if kind is None and (kind := _stated_kind(weighing)) and behaviour:
+            behaviour.of_kind(kind)
+        if behaviour and behaviour.waits:
+            await behaviour.ready((deadline - time.monotonic()) * EVIDENCE_SHARE)
         if time.monotonic() > deadline:
             raise DeadlineExceeded("the answer was ready too late for the request's time")
-        weighting = self.answer(weighing, temperature)
+        weighting = self.answer(weighing, temperature, behaviour)
         if self._rules:
-            weighting = self._rules.apply(weighting, query, product_type)
+            weighting = self._rules.apply(weighting, query, kind or "")
         if explain and not weighing.degraded:
             async with while_scoring or nullcontext():
                 return await self.explain(weighing, weighting, explain, deadline=deadline, fallback=fallback)
@@ -326,18 +359,50 @@ class Weigher:
         parts = max(1, min(self._scorer.spare_threads, sum(lengths) // SPLIT_TOKENS))
         return -(-sum(lengths) // parts) + max(lengths) - 1
 
-    def answer(self, weighing: Weighing, temperature: float | None = None) -> Weighting:
-        """Weights `softmax(z / T)` of all attributes, `T` being the bundle's unless `temperature` is given."""
+    def answer(
+        self, weighing: Weighing, temperature: float | None = None, behaviour: Behaviour | None = None
+    ) -> Weighting:
+        """Weights `softmax(z / T)` of all attributes, `T` being the bundle's unless `temperature` is given, moved by
+        what is known of people's choices.
+        """
         scores = [weighing.scores[key] for key in weighing.candidates.keys]
-        weights = scoring.softmax(
-            [score.logit for score in scores], self._temperature if temperature is None else temperature
-        )
-        entropy = scoring.entropy(weights)
-        self._telemetry.entropy.observe(entropy)
-        names, order = weighing.attributes, scoring.order(weights)
-        stated = self.values(weighing)
-        ordered = [WeightedAttribute(i, names[i], weights[i], scores[i].logit, stated[i]) for i in order]
-        return Weighting(tuple(ordered), entropy, len(scores) - weighing.misses, weighing.misses, weighing.degraded)
+        if temperature is None:
+            temperature = self._temperature
+        if behaviour:
+            weighting = self._moved(weighing, scores, temperature, behaviour)
+        else:
+            weights = scoring.softmax([score.logit for score in scores], temperature)
+            weighting = self._weighting(weighing, scores, weights)
+        self._telemetry.entropy.observe(weighting.entropy)
+        return weighting
+
+    def _moved(
+        self, weighing: Weighing, scores: list[PairScore], temperature: float, behaviour: Behaviour
+    ) -> Weighting:
+        """The same with what is known of people's choices; what was answered before is, while all of it is as it was.
+
+        For what comes from the cache comes often, and the arithmetic would be twice that of the model alone.
+        """
+        names, noise = weighing.candidates.names, behaviour.noise(len(scores))
+        key = weighing.query, names, temperature, behaviour.read
+        known = None if noise or weighing.misses else self._answers.get(key)
+        if known and known[0] == scores:
+            _, attributes, entropy, bent = known
+            return Weighting(attributes, entropy, len(scores), 0, "", bent=bent, behaviour=behaviour)
+        logits = [score.logit for score in scores]
+        bent = behaviour.bend(logits, names, noise, temperature, self._temperature)
+        weighting = self._weighting(weighing, scores, bent.weights)
+        if not noise and not weighing.degraded and len(weighing.query) <= LONGEST_KEPT:
+            self._answers.put(key, (scores, weighting.attributes, weighting.entropy, bent), len(scores))
+        return replace(weighting, bent=bent, behaviour=behaviour)
+
+    def _weighting(self, weighing: Weighing, scores: Sequence[PairScore], weights: Sequence[float]) -> Weighting:
+        names, stated = weighing.attributes, self.values(weighing)
+        ordered = [
+            WeightedAttribute(i, names[i], weights[i], scores[i].logit, stated[i]) for i in scoring.order(weights)
+        ]
+        hits, misses = len(scores) - weighing.misses, weighing.misses
+        return Weighting(tuple(ordered), scoring.entropy(weights), hits, misses, weighing.degraded)
 
     def values(self, weighing: Weighing) -> list[tuple[Value, ...]]:
         """The values that the query states of each attribute, in the request's order."""
@@ -424,10 +489,21 @@ def _read_attribute(tokenizer: Tokenizer, text: str) -> tuple[bytes, AttributeTo
 
 
 def _read_candidates(
-    attribute: Callable[[str], tuple[bytes, AttributeTokens]], attributes: tuple[str, ...]
+    attribute: Callable[[str], tuple[bytes, AttributeTokens]], plain: Callable[[str], str], attributes: tuple[str, ...]
 ) -> _Candidates:
     pairs = [attribute(text) for text in attributes]
     for index, (_, tokens) in enumerate(pairs):
         if len(tokens) == 1:
             raise BadInput("the attribute holds nothing that can be read", f"attributes.{index}")
-    return _Candidates(tuple(key for key, _ in pairs), dict(pairs))
+    kinds = (place for place, text in enumerate(attributes) if plain(text).casefold() in KIND_NAMES)
+    names = Names(tuple(map(keys.attribute_field, attributes)))
+    return _Candidates(tuple(key for key, _ in pairs), dict(pairs), names, next(kinds, None))
+
+
+def _stated_kind(weighing: Weighing) -> str:
+    """The kind of product that the query states, as surely as it states any; "" where it states none."""
+    place = weighing.candidates.kind
+    if place is None:
+        return ""
+    stated = values(weighing.query, weighing.tokens, weighing.scores[weighing.candidates.keys[place]].spans)
+    return max(stated, key=lambda value: value.confidence).text if stated else ""

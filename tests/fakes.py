@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import random
 import signal
 import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,8 +20,12 @@ import numpy as np
 import redis
 
 from service.bundle import MANIFEST, version_of
-from service.feedback.ledger import Entry
+from service.evidence import HalfLives, Observed, observed
+from service.feedback import keys
+from service.feedback.ledger import Entry, Fields, Folded, Limits
+from service.feedback.memory import MemoryLedger
 from service.scoring import RowScores
+from service.telemetry import Telemetry
 from service.text import Row
 
 HOST = "127.0.0.1"
@@ -149,6 +155,39 @@ class FakeLedger:
 
     async def shown(self, query_ids: Sequence[str]) -> list[bytes | None]:
         return [self.known.get(query_id) for query_id in query_ids]
+
+
+class EvidenceLedger(MemoryLedger):
+    """One in process that evidence is put into by hand, and that remembers what is read; it may fail, or be held."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        limits = Limits(HalfLives(1e9, 1e9), window_s=60, waiting=10, kept=10, cap=9, ttl_s=1e9, shown_s=60)
+        super().__init__(limits, Telemetry())
+        self.failure = failure
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.read: list[list[str]] = []
+
+    async def say(self, key: str, **ratios: float) -> None:
+        """Have these attributes chosen so many times as often as expected, which is 1,000 times."""
+        seen = {
+            keys.attribute_field(name): observed(1000 * ratio, 1000, time.time(), name)
+            for name, ratio in ratios.items()
+        }
+        await self.add(key, seen)
+
+    async def add(self, key: str, fields: Mapping[bytes, Observed]) -> None:
+        """Add evidence as the fold does."""
+        await self.append([Entry(random.randbytes(16), "", "", b"")])
+        (waiting,) = await self.waiting("test", 1)
+        await self.fold("test", [Folded(waiting.id, "", "", {key: fields})])
+
+    async def evidence(self, keys: Sequence[str], fields: Sequence[bytes] = ()) -> list[Fields]:
+        self.read.append([*keys])
+        await self.gate.wait()
+        if self.failure:
+            raise self.failure
+        return await super().evidence(keys, fields)
 
 
 def link_bundle(source: Path, folder: Path, **changes: Any) -> str:

@@ -5,6 +5,7 @@ Knows: pydantic, the shape of requests and answers. Does not know: how products 
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Annotated, Any, Literal, NotRequired, Self
 
 from fastapi import Request
@@ -15,18 +16,23 @@ from typing_extensions import TypedDict
 from service.api.direct import WhileConnected, counted
 from service.api.schemas import (
     PRODUCT_TYPE,
+    USER_ID,
     AppliedAnswer,
     Attribute,
     ModelName,
     ProductType,
     Query,
+    UserId,
     Wire,
     applied_answer,
     check_nul,
     model_name,
+    tell_parts,
 )
+from service.api.showing import new_query_id, person_of
 from service.api.state import state
 from service.bundle import Bundle
+from service.feedback.shown import MOST_PRODUCTS
 from service.matching.parsing import Value
 from service.ranking import RankedProduct, Ranking
 from service.relevance import Product
@@ -82,13 +88,16 @@ class RankRequest(Wire):
         min_length=1,
         max_length=MAX_PRODUCTS,
     )
-    product_type: ProductType = PRODUCT_TYPE
     top_k: int | None = Field(None, ge=1, description="Answer only the first so many.")
     explain: bool = Field(False, description="Also answer each score's `terms`: their values add up to it.")
     preferences: dict[Attribute, dict[ValueText, Annotated[float, Field(ge=-1, le=1)]]] = Field(
         {},
         description="How strongly values of attributes are wanted (below 0: not wanted) where the query states none.",
         max_length=MAX_PREFERENCES,
+    )
+    product_type: ProductType | None = Field(None, description=PRODUCT_TYPE)
+    user_id: UserId | None = Field(
+        None, description=f"{USER_ID} Values that they chose are preferred where `preferences` names none."
     )
     fallback: bool = Field(
         False,
@@ -147,10 +156,12 @@ class ResultAnswer(TypedDict):
 
 
 class RankWeightAnswer(TypedDict):
-    """The weight of an attribute of the products."""
+    """The weight of an attribute of the products; `evidence` and `personal` are as in /v1/weights."""
 
     attribute: str
     weight: float
+    evidence: NotRequired[float]
+    personal: NotRequired[float]
 
 
 class RankAnswer(TypedDict):
@@ -158,6 +169,7 @@ class RankAnswer(TypedDict):
 
     `rules`, where any was applied, are a merchandiser's; an attribute that one hides counts nothing in any score and is
     not among `weights`. `degraded` says whether anything was answered without the model, and `degraded_reason` why.
+    `query_id`, `explored` and `personal` are as in /v1/weights.
     """
 
     results: list[ResultAnswer]
@@ -166,21 +178,31 @@ class RankAnswer(TypedDict):
     degraded: bool
     degraded_reason: NotRequired[str]
     rules: NotRequired[list[AppliedAnswer]]
+    query_id: NotRequired[str]
+    explored: NotRequired[Literal[True]]
+    personal: NotRequired[Literal[True]]
 
 
 async def rank(body: RankRequest, request: Request, deadline: float) -> RankAnswer:
     """Put products in the order of what they are worth to a query."""
     with state(request)["deployments"].current.used() as deployment, counted(state(request)["telemetry"]):
+        person = person_of(request, body.user_id)
+        products = [Product(each.title, known_values(each.attributes)) for each in body.products]
         ranking = await deployment.ranker.rank(
             body.query,
-            [Product(each.title, known_values(each.attributes)) for each in body.products],
+            products,
             preferences=body.preferences,
-            product_type=body.product_type,
+            kind=body.product_type,
+            person=person,
             deadline=deadline,
             fallback=body.fallback,
             while_scoring=WhileConnected(request),
         )
-    return _answer(ranking, body, deployment.bundle)
+    answer = _answer(ranking, body, deployment.bundle)
+    answered = ((body.products[each.index].id, products[each.index], each) for each in ranking.products[: body.top_k])
+    if query_id := new_query_id(request, ranking.weighting, None, islice(answered, MOST_PRODUCTS)):
+        answer["query_id"] = query_id
+    return answer
 
 
 def known_values(attributes: Mapping[str, Value | None]) -> dict[str, Value]:
@@ -200,6 +222,8 @@ def _answer(ranking: Ranking, body: RankRequest, bundle: Bundle) -> RankAnswer:
         answer["degraded_reason"] = ranking.degraded
     if ranking.weighting and ranking.weighting.rules:
         answer["rules"] = applied_answer(ranking.weighting)
+    if ranking.weighting and ranking.weighting.bent:
+        tell_parts(answer, ranking.weighting.bent, weights)
     return answer
 
 

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from service.api import extraction, ranking, reranking, rules
+from service.api import extraction, people, ranking, reranking, rules
 from service.api.batches import each_for_itself
 from service.api.direct import TIMEOUT_PARAMETER, DirectRoute, WhileConnected, counted
 from service.api.errors import documented
@@ -27,6 +27,7 @@ from service.api.schemas import (
     WeightsRequest,
     weights_answer,
 )
+from service.api.showing import new_query_id, person_of
 from service.api.state import state
 from service.deployment import Deployment
 from service.errors import SwapRefused
@@ -42,17 +43,22 @@ async def _weigh(
 ) -> WeightsAnswer:
     """The answer to one request."""
     with counted(state(request)["telemetry"]):
+        person = person_of(request, wanted.user_id)
         weighting = await deployment.weigher.weigh(
             wanted.query,
             wanted.attributes,
             temperature=wanted.temperature,
             deadline=deadline,
             fallback=wanted.fallback,
-            product_type=wanted.product_type,
             explain=(wanted.top_k or len(wanted.attributes)) if wanted.explain else 0,
+            kind=wanted.product_type,
+            person=person,
             while_scoring=while_scoring,
         )
-    return weights_answer(weighting, wanted, deployment.bundle)
+    answer = weights_answer(weighting, wanted, deployment.bundle)
+    if query_id := new_query_id(request, weighting, wanted.top_k):
+        answer["query_id"] = query_id
+    return answer
 
 
 async def weights(body: WeightsRequest, request: Request, deadline: float) -> WeightsAnswer:
@@ -150,6 +156,8 @@ def add_routes(app: FastAPI, settings: Settings) -> None:
         app.router.add_api_route(
             "/metrics", metrics, response_class=Response, responses=documented(401), tags=["service"]
         )
+    if settings.feedback:
+        _add_feedback(app, settings)
     if settings.admin_key:
         app.router.add_api_route(
             "/admin/bundle",
@@ -161,6 +169,17 @@ def add_routes(app: FastAPI, settings: Settings) -> None:
         )
         rules.add_routes(app)
     app.router.routes.extend(others)
+
+
+def _add_feedback(app: FastAPI, settings: Settings) -> None:
+    """What is there with feedback alone."""
+    users: dict[str, Any] = {"responses": documented(401, 422, 429, 503), "tags": ["people"]}
+    app.router.add_api_route("/v1/users/{user_id:path}", people.user, methods=["GET"], **users)
+    app.router.add_api_route("/v1/users/{user_id:path}", people.forget_user, methods=["DELETE"], **users)
+    if settings.admin_key:
+        scopes: dict[str, Any] = {"responses": documented(401, 422, 503), "tags": ["admin"]}
+        app.router.add_api_route("/admin/dynamics", people.dynamics, methods=["GET"], **scopes)
+        app.router.add_api_route("/admin/dynamics", people.forget_dynamics, methods=["DELETE"], **scopes)
 
 
 def series(app: FastAPI) -> list[tuple[str, str]]:

@@ -23,6 +23,7 @@ from typing_extensions import TypedDict
 from service.api.boosts import GRAMMARS, Engine, boosts
 from service.bundle import Bundle
 from service.explaining import Explanation
+from service.feedback.dynamics import Bent
 from service.weighting import WeightedAttribute, Weighting
 
 MAX_QUERY_CHARACTERS = 1024
@@ -33,6 +34,7 @@ MAX_BATCH = 64
 MAX_FIELDS = 16
 """Of one attribute."""
 MAX_FIELD_CHARACTERS = 256
+MAX_USER_CHARACTERS = 256
 LEAST_SCALE, MAX_BOOST = 0.001, 1_000_000
 
 RUG: dict[str, Any] = {
@@ -58,8 +60,6 @@ def _as_list(names: object) -> object:
 
 Query = Annotated[str, StringConstraints(min_length=1, max_length=MAX_QUERY_CHARACTERS)]
 Attribute = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ATTRIBUTE_CHARACTERS)]
-ProductType = Annotated[str, StringConstraints(max_length=MAX_PRODUCT_TYPE_CHARACTERS)]
-PRODUCT_TYPE: Any = Field("", description="The kind of product that is looked for, where the caller knows it.")
 FieldName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_FIELD_CHARACTERS)]
 FieldNames = Annotated[list[FieldName], Field(min_length=1, max_length=MAX_FIELDS)]
 OneOrMoreFields = Annotated[FieldNames, BeforeValidator(_as_list, json_schema_input_type=FieldName | FieldNames)]
@@ -73,6 +73,15 @@ class Wire(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+ProductType = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PRODUCT_TYPE_CHARACTERS)]
+UserId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_USER_CHARACTERS)]
+PRODUCT_TYPE = (
+    "The kind of product, where the caller knows it; else the one that the query states, where an attribute "
+    "is called so. Rules for that kind hold, and with feedback on, choices made for it count."
+)
+USER_ID = "With feedback on: for whom the answer is; what they chose has a bounded part in it. A keyed hash is kept."
+
+
 class WeightsRequest(Wire):
     """A query (or a product title) and the attributes to weigh."""
 
@@ -82,7 +91,6 @@ class WeightsRequest(Wire):
     attributes: list[Attribute] = Field(
         description="The candidates, each once.", min_length=1, max_length=MAX_ATTRIBUTES
     )
-    product_type: ProductType = PRODUCT_TYPE
     top_k: int | None = Field(
         None, ge=1, description="Answer only the first so many. Weights are not rescaled: they sum to one over all."
     )
@@ -104,6 +112,8 @@ class WeightsRequest(Wire):
         description="When the model cannot answer in time, answer from the cache, and from how much each attribute "
         "matters on the whole where it knows nothing. `degraded` and `degraded_reason` then say so.",
     )
+    product_type: ProductType | None = Field(None, description=PRODUCT_TYPE)
+    user_id: UserId | None = Field(None, description=USER_ID)
     format: Engine | None = Field(
         None,
         description="Also answer the weights as this search engine's boosts: `fields` of `multi_match` (OpenSearch, "
@@ -221,7 +231,8 @@ class WeightAnswer(TypedDict):
 
     `logit`, `base` and `explanation` are there when the request asked to explain. `base` is the logit of an empty
     query; the effects of all words, in their order, add up to `logit - base`. Both are null where the model could not
-    be asked in time and the request took a fallback.
+    be asked in time and the request took a fallback. `evidence` is the part of the weight that people's choices make:
+    without them it would be so much less; `personal` is the user's own part. They are there where any is not 0.
     """
 
     index: int
@@ -231,6 +242,8 @@ class WeightAnswer(TypedDict):
     logit: NotRequired[float]
     base: NotRequired[float | None]
     explanation: NotRequired[list[EffectAnswer] | None]
+    evidence: NotRequired[float]
+    personal: NotRequired[float]
 
 
 class AppliedAnswer(TypedDict):
@@ -262,6 +275,9 @@ class WeightsAnswer(TypedDict):
     whether the misses were answered without the model, and `degraded_reason` why. `boosts`, where the request named a
     format, is the engine's parameter with its value.
 
+    With feedback on, events refer to the answer by its `query_id`; `explored` is there where chance had a part in the
+    weights, `personal` where the user's choices had one.
+
     `rules`, where any was applied, are those of a merchandiser. An attribute that one hides is neither in `weights` nor
     in `boosts`; one that is pinned may stand before one of larger weight.
     """
@@ -272,6 +288,9 @@ class WeightsAnswer(TypedDict):
     cache: CacheUse
     degraded: bool
     degraded_reason: NotRequired[Literal["overloaded", "deadline_exceeded", "model_failed"]]
+    query_id: NotRequired[str]
+    explored: NotRequired[Literal[True]]
+    personal: NotRequired[Literal[True]]
     boosts: NotRequired[Annotated[dict[str, list[str] | str], Field(examples=BOOSTS)]]
     rules: NotRequired[list[AppliedAnswer]]
 
@@ -341,6 +360,8 @@ def weights_answer(weighting: Weighting, request: WeightsRequest, bundle: Bundle
     }
     if weighting.degraded:
         answer["degraded_reason"] = weighting.degraded
+    if weighting.bent:
+        tell_parts(answer, weighting.bent, weighting.attributes)
     if request.format is not None:
         answer["boosts"] = _boosts(request.format, weighting.attributes, request)
     if weighting.rules:
@@ -351,6 +372,31 @@ def weights_answer(weighting: Weighting, request: WeightsRequest, bundle: Bundle
 def applied_answer(weighting: Weighting) -> list[AppliedAnswer]:
     """The rules that were applied."""
     return [{"id": each.id, "attribute": each.attribute, "action": each.action} for each in weighting.rules]
+
+
+class _WeightParts(TypedDict):
+    evidence: NotRequired[float]
+    personal: NotRequired[float]
+
+
+class _AnswerParts(TypedDict):
+    weights: list[Any]
+    explored: NotRequired[Literal[True]]
+    personal: NotRequired[Literal[True]]
+
+
+def tell_parts(answer: _AnswerParts, bent: Bent, attributes: Sequence[WeightedAttribute]) -> None:
+    """Say of an answer and its weights, those of the first attributes, what chance, people and the user are of it."""
+    told: list[_WeightParts] = answer["weights"]
+    if bent.evidence:
+        for each, found in zip(told, attributes, strict=False):
+            each["evidence"] = bent.evidence[found.position]
+    if bent.own:
+        answer["personal"] = True
+        for each, found in zip(told, attributes, strict=False):
+            each["personal"] = bent.own[found.position]
+    if bent.explored:
+        answer["explored"] = True
 
 
 def _boosts(engine: Engine, found: Sequence[WeightedAttribute], request: WeightsRequest) -> dict[str, list[str] | str]:

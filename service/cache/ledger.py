@@ -142,7 +142,9 @@ class RedisLedger:
             ("HMGET", self._key(key), *fields) if fields else ("HGETALL", self._key(key)) for key in keys
         ]
         replies = await self._cache.read(wanted)
-        return [self._fields(reply, fields) for reply in replies] or [{} for _ in keys]
+        if len(replies) < len(keys) or None in replies:
+            raise LedgerAway("Redis, where evidence is kept, gives no answer now")
+        return [self._fields(reply, fields) for reply in replies]
 
     async def forget(self, key: str) -> bool:
         """As `Ledger`."""

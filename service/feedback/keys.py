@@ -41,6 +41,22 @@ def value_field(attribute: str, value: str) -> bytes:
     return b"v:" + _plain(attribute).encode() + b"\0" + _plain(value)[:MOST_VALUE_CHARACTERS].encode()
 
 
+def is_value(field: bytes) -> bool:
+    """Whether it is an attribute's value."""
+    return field.startswith(b"v:")
+
+
+def attribute_of(value: bytes) -> bytes:
+    """The field of the attribute that a value's field belongs to."""
+    return b"a:" + value[2:].partition(b"\0")[0]
+
+
+def told(field: bytes) -> tuple[str, str]:
+    """The attribute and the value that a field is of, as it names them; the value is "" for an attribute's field."""
+    attribute, _, value = field[2:].partition(b"\0")
+    return attribute.decode(), value.decode()
+
+
 def position_field(position: int) -> bytes:
     """The field of a position, counted from 1."""
     return b"p:%d" % position

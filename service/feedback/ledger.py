@@ -110,7 +110,7 @@ class Ledger(Protocol):
     async def evidence(self, keys: Sequence[str], fields: Sequence[bytes] = ()) -> list[Fields]:
         """The evidence under each key, of these fields alone where some are named; none where there is none.
 
-        It raises nothing: where it cannot be read in time there is none.
+        It takes no longer than a read of the cache, with whose reads it goes out.
         """
         ...
 

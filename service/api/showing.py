@@ -1,0 +1,80 @@
+"""What feedback adds to an answer: the id that events refer to, and what was shown under it.
+
+Knows: what a caller is told of feedback, what is kept of an answer. Does not know: where it is kept.
+"""
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+
+from fastapi import Request
+
+from service.api.state import state
+from service.errors import BadInput
+from service.feedback import keys, shown
+from service.feedback.shown import Shown, ShownProduct
+from service.matching.parsing import Value
+from service.ranking import RankedProduct
+from service.relevance import Product
+from service.weighting import Weighting
+
+OFF = "feedback is off in this service, so it knows nobody; RANKER_FEEDBACK turns it on"
+
+
+def person_of(request: Request, user_id: str | None) -> str:
+    """The key of the user whom a request names, "" where it names none. Raises BadInput where feedback is off."""
+    if user_id is None:
+        return ""
+    opened = state(request)
+    if not opened["dynamics"]:
+        raise BadInput(OFF, "user_id")
+    return keys.user_key(keys.hashed(user_id, opened["feedback_key"]))
+
+
+def new_query_id(
+    request: Request,
+    weighting: Weighting | None,
+    attributes: int | None,
+    products: Iterable[tuple[str, Product, RankedProduct]] = (),
+) -> str | None:
+    """An id for an answer, None where feedback is off; of a share of them it is known what they showed.
+
+    That are so many attributes, all where it is None, and these products with their ids, in the order answered.
+    """
+    opened = state(request)
+    ledger = opened["ledger"]
+    if not ledger:
+        return None
+    query_id = f"{random.getrandbits(128):032x}"
+    if weighting and weighting.bent and random.random() < opened["settings"].feedback_sample:
+        ledger.show(query_id, _shown(weighting, attributes, [_product(*each) for each in products]))
+    return query_id
+
+
+def _shown(weighting: Weighting, attributes: int | None, products: Sequence[ShownProduct]) -> bytes:
+    """What was shown, written down once for weights that are answered again and again."""
+    bent, behaviour, found = weighting.bent, weighting.behaviour, weighting.attributes[:attributes]
+    if not bent or not behaviour:
+        raise ValueError("feedback was off when this was weighed")
+    known = None if products else bent.shown.get(len(found))
+    if known:
+        return known
+    weights = {each.attribute: bent.alone[each.position] for each in found}
+    content = shown.encode(Shown(behaviour.scopes, weights, products, bent.explored))
+    if not products:
+        bent.shown[len(found)] = content
+    return content
+
+
+def _product(identity: str, product: Product, ranked: RankedProduct) -> ShownProduct:
+    matches = {term.attribute: term.match for term in ranked.scored.terms}
+    return ShownProduct(identity, _values(product.attributes, matches))
+
+
+def _values(attributes: Mapping[str, Value], matches: Mapping[str, float]) -> dict[str, tuple[str, float]]:
+    return {name: (_text(value), matches.get(name, 0.0)) for name, value in attributes.items()}
+
+
+def _text(value: Value) -> str:
+    """A value as one text, no longer than what tells values apart."""
+    text = value if isinstance(value, str) else ", ".join(map(str, value if isinstance(value, list) else [value]))
+    return text[: keys.MOST_VALUE_CHARACTERS]

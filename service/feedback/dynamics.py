@@ -1,0 +1,267 @@
+"""What behaviour adds to an answer: lifts of logits, and values that are wanted where a query states none.
+
+The lift of an attribute is that of the narrowest scope with evidence, shrunk towards the next wider one's: a query's
+towards its kind of product's, that towards everything's, that towards 0, which is the model's word. Lifts are nats of
+the weights: one of log 2 doubles an attribute's weight before all are divided by their sum, so that a weight goes where
+choices divided by the model's expectation say. In logits, which the bundle's temperature T divides, it is T · lift.
+
+Knows: scopes of a request, the order of shrinking, where chance comes in. Does not know: requests, tokens, the ledger.
+"""
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from service import scoring
+from service.evidence import HalfLives, Observed, Shrinkage, at_time, lift
+from service.feedback import keys, people
+from service.feedback.kept import Kept
+from service.feedback.people import Personal
+from service.feedback.snapshots import FRESH_S, NOTHING, Snapshot, Snapshots, settled
+
+KIND_NAMES = frozenset(
+    (
+        "product type",
+        "type",
+        "category",
+        "product category",
+        "item type",
+        "kind",
+        "商品类型",
+        "产品类型",
+        "类型",
+        "品类",
+    )
+)
+"""Plain names of attributes whose value is a kind of product."""
+SCOPES_KEPT = 2048
+MOST_LIFTS, MOST_STRENGTHS = 50_000, 50_000
+"""Of attributes and values, kept while what was read of them is the same: about 2 and 10 MB."""
+
+Preferences = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How evidence becomes lifts, and what chance and people may do.
+
+    `strength` multiplies every lift; `explore` is the share of answers that chance moves, by normal noise with the
+    standard deviation `explore_scale`, in nats of the weights.
+    """
+
+    half_lives: HalfLives
+    shrinkage: Shrinkage
+    strength: float
+    explore: float
+    explore_scale: float
+    personal: Personal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Names:
+    """Attributes by their fields; a list of its own, whatever it holds, as lists come again and again."""
+
+    fields: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bent:
+    """Weights of one answer, by place in the request: `alone` by the model alone, `base` with what chance added,
+    `common` with what all people did besides, `weights` with the person named. The same list where nothing is added.
+
+    `evidence` and `own` are what people's and the person's choices make of each weight, None where nothing. `shown` is
+    for whoever has written it down, by how many were answered.
+    """
+
+    weights: list[float]
+    common: list[float]
+    base: list[float]
+    alone: list[float]
+    evidence: list[float] | None
+    own: list[float] | None
+    shown: dict[int, bytes] = field(default_factory=dict)
+
+    @property
+    def explored(self) -> bool:
+        """Whether chance had a part."""
+        return self.base is not self.alone
+
+
+Read = tuple[tuple[str, ...], tuple[int, ...]]
+"""Scopes, and which of their states was read, the person's last: what is the same for both says the same."""
+
+
+class Behaviour:
+    """What is known for one request, perhaps still to come: then it `waits`, and `ready` has it come."""
+
+    __slots__ = ("_asked", "_dynamics", "_person", "scopes")
+
+    def __init__(self, dynamics: "Dynamics", scopes: tuple[str, ...], person: str) -> None:
+        self.scopes = scopes
+        self._dynamics, self._person = dynamics, person
+        self._asked = dynamics.snapshots.ask(scopes)
+        if person:
+            self._asked += dynamics.snapshots.ask((person,), FRESH_S)
+
+    @property
+    def waits(self) -> bool:
+        """Whether anything is still to come."""
+        return any([type(each) is not Snapshot for each in self._asked])  # noqa: C419  # no generator for so few
+
+    def of_kind(self, kind: str) -> None:
+        """Take the kind of product, which was not known at first, between the query and everything."""
+        scope = keys.kind_scope(kind)
+        self.scopes = (self.scopes[0], scope, *self.scopes[1:])
+        self._asked[1:1] = self._dynamics.snapshots.ask((scope,))
+
+    async def ready(self, within: float) -> None:
+        """Wait for what is still to come, no longer than so many seconds."""
+        self._asked = [*await settled(self._asked, within)]
+
+    @property
+    def read(self) -> Read:
+        """What was read, as far as it has come."""
+        return self.scopes, tuple([each.number if type(each) is Snapshot else 0 for each in self._asked])
+
+    def noise(self, count: int) -> list[float]:
+        """What chance adds to so many attributes, in nats; empty where it adds nothing, as it mostly does."""
+        return self._dynamics.noise(count)
+
+    def bend(
+        self, logits: Sequence[float], names: Names, noise: Sequence[float], temperature: float, own_temperature: float
+    ) -> Bent:
+        """The weights of these logits. `temperature` is the request's, `own_temperature` the bundle's."""
+        snapshots, person = self._parts()
+        return self._dynamics.bent(logits, names, noise, (temperature, own_temperature), snapshots, person)
+
+    def preferences(self, names: Iterable[str]) -> Preferences:
+        """How strongly which values are wanted of attributes: popular for the query, and the person's own."""
+        snapshots, person = self._parts()
+        return self._dynamics.preferences(names, snapshots[0], person)
+
+    def _parts(self) -> tuple[list[Snapshot], Snapshot]:
+        known = [each if isinstance(each, Snapshot) else NOTHING for each in self._asked]
+        return (known[:-1], known[-1]) if self._person else (known, NOTHING)
+
+
+class Dynamics:
+    """What behaviour adds to one answer after another. `clock` counts seconds since 1970."""
+
+    def __init__(
+        self,
+        snapshots: Snapshots,
+        options: Options,
+        clock: Callable[[], float] = time.time,
+        chance: random.Random | None = None,
+    ) -> None:
+        self.snapshots = snapshots
+        self._options, self._clock, self._chance = options, clock, chance or random.Random()
+        self._scopes = lru_cache(SCOPES_KEPT)(_scopes)
+        self._lifts: Kept[tuple[Names, tuple[int, ...]], tuple[float, ...]] = Kept(MOST_LIFTS)
+        self._strengths: Kept[int, Mapping[bytes, Mapping[str, float]]] = Kept(MOST_STRENGTHS)
+
+    def begin(self, query: str, kind: str | None = None, person: str = "") -> Behaviour:
+        """Ask for what a request needs; `person` is the key of one. What is not known is read from now on."""
+        return Behaviour(self, self._scopes(query, kind or ""), person)
+
+    def lift(self, field: bytes, snapshots: Sequence[Snapshot]) -> float:
+        """The lift of an attribute or value, in nats, by scopes from the narrowest to the widest."""
+        found = 0.0
+        for snapshot in reversed(snapshots):
+            if seen := snapshot.fields.get(field):
+                found = lift(seen, self._clock(), self._options.half_lives, self._options.shrinkage, parent=found)
+        return self._options.strength * found
+
+    def sums(self, found: Observed) -> tuple[float, float]:
+        """How often something was chosen, and how often by expectation, as it counts now by the long half-life."""
+        now = at_time(found, self._clock(), self._options.half_lives)
+        return now.chosen_long, now.expected_long
+
+    def noise(self, count: int) -> list[float]:
+        """What chance adds to so many attributes, in nats; empty where it adds nothing."""
+        options = self._options
+        if options.explore and self._chance.random() < options.explore:
+            return [self._chance.gauss(0.0, options.explore_scale) for _ in range(count)]
+        return []
+
+    def bent(
+        self,
+        logits: Sequence[float],
+        names: Names,
+        noise: Sequence[float],
+        temperatures: tuple[float, float],
+        snapshots: Sequence[Snapshot],
+        person: Snapshot,
+    ) -> Bent:
+        """The weights of these logits with what chance, all people and one person add."""
+        temperature, own_temperature = temperatures
+
+        def weights(nats: Sequence[float]) -> list[float]:
+            lifted = [logit + own_temperature * each for logit, each in zip(logits, nats, strict=True)]
+            return scoring.softmax(lifted, temperature)
+
+        alone = scoring.softmax(logits, temperature)
+        nats = [*noise] or [0.0] * len(logits)
+        base = weights(nats) if noise else alone
+        common = base
+        if lifts := self._known_lifts(names, snapshots):
+            nats = [a + b for a, b in zip(nats, lifts, strict=True)]
+            common = weights(nats)
+        final = common
+        if lifts := self._known_lifts(names, [person]):
+            nats = [a + b for a, b in zip(nats, lifts, strict=True)]
+            final = people.mixed(common, weights(nats), self._options.personal)
+        return Bent(final, common, base, alone, _less(common, base), _less(final, common))
+
+    def preferences(self, names: Iterable[str], query: Snapshot, person: Snapshot) -> Preferences:
+        """By name, how strongly which of its values are wanted, in [-1, 1]."""
+        if not query.number and not person.number:
+            return {}
+        popular, own = self._values(query), self._values(person)
+        found: Preferences = {}
+        for name in names:
+            field = keys.attribute_field(name)
+            if field in popular or field in own:
+                known = own.get(field, {}) if own else None
+                found[name] = people.tastes(popular.get(field, {}), known, self._options.personal)
+        return {name: values for name, values in found.items() if values}
+
+    def _known_lifts(self, names: Names, snapshots: Sequence[Snapshot]) -> tuple[float, ...] | None:
+        """The lifts of a list of attributes, None where all are 0; kept while all is as it was read."""
+        numbers = tuple([snapshot.number for snapshot in snapshots])
+        if not any(numbers):
+            return None
+        found = self._lifts.get((names, numbers))
+        if found is None:
+            found = tuple([self.lift(each, snapshots) for each in names.fields])
+            self._lifts.put((names, numbers), found, len(found))
+        return found if any(found) else None
+
+    def _values(self, snapshot: Snapshot) -> Mapping[bytes, Mapping[str, float]]:
+        """The strength of each value, in (-1, 1), by its attribute's field; kept while it is as it was read."""
+        if not snapshot.number:
+            return {}
+        found = self._strengths.get(snapshot.number)
+        if found is None:
+            found = self._read_values(snapshot)
+            self._strengths.put(snapshot.number, found, len(snapshot.fields))
+        return found
+
+    def _read_values(self, snapshot: Snapshot) -> Mapping[bytes, Mapping[str, float]]:
+        found: dict[bytes, dict[str, float]] = {}
+        for each in filter(keys.is_value, snapshot.fields):
+            _, value = keys.told(each)
+            found.setdefault(keys.attribute_of(each), {})[value] = math.tanh(self.lift(each, [snapshot]))
+        return found
+
+
+def _scopes(query: str, kind: str) -> tuple[str, ...]:
+    """The narrowest first."""
+    return (keys.query_scope(query), *([keys.kind_scope(kind)] if kind else []), keys.EVERYTHING)
+
+
+def _less(one: list[float], other: list[float]) -> list[float] | None:
+    return None if one is other else [a - b for a, b in zip(one, other, strict=True)]

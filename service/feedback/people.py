@@ -1,0 +1,66 @@
+"""How far a person bends what holds for all.
+
+Knows: the mixture of weights and its bound, the mixture of tastes. Does not know: where either comes from.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+HALVINGS = 30
+"""Of the share, where the bound wants a smaller one: exact to 1e-9."""
+LEAST_STRENGTH, MOST_VALUES = 0.05, 8
+"""Weaker preferences are none; so many of an attribute count, the strongest."""
+
+
+class Personal(NamedTuple):
+    """`share` of a person's own weights in the answer, `balance` of a person's own values beside the popular ones,
+    `divergence` the most that the answer's weights may be from the common ones, in nats.
+    """
+
+    share: float
+    balance: float
+    divergence: float
+
+
+def mixed(common: Sequence[float], own: Sequence[float], personal: Personal) -> list[float]:
+    """(1 − α) · common + α · own, with α the share, or the largest below it at which the bound holds.
+
+    Both sum to 1, and so does the mixture. The divergence is convex in α and 0 at 0, so it never falls with α.
+    """
+
+    def at(share: float) -> list[float]:
+        return [(1 - share) * one + share * other for one, other in zip(common, own, strict=True)]
+
+    most, least = personal.share, 0.0
+    found = at(most)
+    if divergence(found, common) <= personal.divergence:
+        return found
+    for _ in range(HALVINGS):
+        share = (least + most) / 2
+        if divergence(at(share), common) <= personal.divergence:
+            least = share
+        else:
+            most = share
+    return at(least)
+
+
+def divergence(one: Sequence[float], other: Sequence[float]) -> float:
+    """Jensen and Shannon's, in nats: 0 for the same weights, log 2 for weights that share nothing (Lin 1991)."""
+    total = 0.0
+    for p, q in zip(one, other, strict=True):
+        middle = (p + q) / 2
+        total += (p * math.log(p / middle) if p > 0 else 0.0) + (q * math.log(q / middle) if q > 0 else 0.0)
+    return max(0.0, total / 2)
+
+
+def tastes(popular: Mapping[str, float], own: Mapping[str, float] | None, personal: Personal) -> dict[str, float]:
+    """How strongly each value of one attribute is wanted, in [-1, 1], the strongest alone.
+
+    `own` is None for somebody of whom nothing is known: then what is popular counts in full.
+    """
+    share = 0.0 if own is None else personal.balance
+    values = {**popular, **(own or {})}
+    strengths = {value: share * (own or {}).get(value, 0.0) + (1 - share) * popular.get(value, 0.0) for value in values}
+    strong = [item for item in strengths.items() if abs(item[1]) >= LEAST_STRENGTH]
+    return dict(sorted(strong, key=lambda item: -abs(item[1]))[:MOST_VALUES])
