@@ -50,6 +50,7 @@ from service.inflight import InFlight
 from service.matching.parsing import Parser
 from service.matching.units import Units
 from service.model import open_model
+from service.pictures import open_pictures
 from service.prior import open_prior
 from service.ranking import Ranker
 from service.rulebook import Rulebook
@@ -312,7 +313,9 @@ def _build(
         part_tokens=threads * batch_tokens // 2,  # half a batch for each thread: others wait for less than a whole one
     )
     ranker = Ranker(weigher, embedder, parser, bundle.formula, tokenizer.plain, telemetry)
-    return Parts(bundle, model, batcher, weigher, Extractor(weigher, embedder, parser), ranker)
+    pictures = open_pictures(bundle, model.width)
+    extractor = Extractor(weigher, embedder, parser, pictures=pictures, plain=tokenizer.plain)
+    return Parts(bundle, model, batcher, weigher, extractor, ranker)
 
 
 def _on_signal(number: signal.Signals, deployments: Deployments) -> None:

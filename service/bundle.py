@@ -5,6 +5,7 @@
     model.int8.onnx   the graph for CPUs
     model.fp16.onnx   the graph for GPUs (may be missing)
     prior.json        a logit for each known attribute name, in lower case, for answers without the model
+    pictures.onnx     the graph that weighs pictures against texts, see `pictures` (may be missing)
 
 Knows: the manifest, its checks, how a version is made. Does not know: ONNX, how a bundle is trained.
 """
@@ -20,7 +21,7 @@ from service.errors import BundleError
 
 FORMAT = 4
 MANIFEST = "manifest.json"
-ROLES = ("tokenizer", "cpu", "gpu", "prior")
+ROLES = ("tokenizer", "cpu", "gpu", "prior", "pictures")
 REQUIRED_ROLES = ("tokenizer", "cpu", "prior")
 
 
@@ -35,7 +36,11 @@ class Formula(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A checked bundle. `version` is the hash of its content, `manifest` all that its manifest says."""
+    """A checked bundle. `version` is the hash of its content, `manifest` all that its manifest says.
+
+    `image_width` is how many numbers a picture's vector has, None in a bundle that reads no pictures; what is chosen by
+    `image_threshold` or more of probability is sure enough to be stored.
+    """
 
     name: str
     version: str
@@ -46,6 +51,8 @@ class Bundle:
     max_attribute_tokens: int
     paths: dict[str, Path]
     manifest: dict[str, Any]
+    image_width: int | None = None
+    image_threshold: float = 1.0
 
 
 def default_folder() -> Path:
@@ -76,6 +83,7 @@ def open_bundle(folder: Path) -> Bundle:
             manifest[entry]
         if manifest["version"] != version_of(manifest):
             raise BundleError(f"{folder / MANIFEST} was altered: its content does not give its version")
+        pictures = manifest["pictures"] if "pictures" in paths else None
         return Bundle(
             name=manifest["name"],
             version=manifest["version"],
@@ -86,6 +94,8 @@ def open_bundle(folder: Path) -> Bundle:
             max_attribute_tokens=int(manifest["limits"]["max_attribute_tokens"]),
             paths=paths,
             manifest=manifest,
+            image_width=int(pictures["width"]) if pictures else None,
+            image_threshold=float(pictures["threshold"]) if pictures else 1.0,
         )
     except KeyError as error:
         raise BundleError(f"{folder / MANIFEST} has no entry {error}: package the bundle again") from error

@@ -1,25 +1,27 @@
 """The values that a text states, and the entries of a caller's vocabulary that they mean.
 
 A value is what the weights' own path says of the text and an attribute; an entry is the one that reads the same, else
-the one that it agrees with most, as values do in `/v1/rank`.
+the one that it agrees with most, as values do in `/v1/rank`. With a picture, text and picture choose an entry together.
 
 Knows: the order of these steps. Does not know: how values are found or texts embedded, HTTP.
 """
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.embedding import Embedder
 from service.errors import BadInput, DeadlineExceeded
 from service.matching.nearest import most_agreeing
 from service.matching.parsing import Parser
 from service.matching.wording import normalised
+from service.pictures import FIELD, Evidence, Pictures, Source, Stated, similarities, unit_vector
 from service.text import Value
 from service.weighting import Weigher
 
@@ -38,24 +40,46 @@ class StatedValue(NamedTuple):
     nearest: Nearest | None
 
 
+class Chosen(NamedTuple):
+    """The entry of a vocabulary that text and picture mean together, its probability, and which of them told it."""
+
+    entry: str
+    confidence: float
+    source: Source
+
+
 @dataclass(frozen=True, slots=True)
 class Extraction:
     """The values of each attribute asked for, in the order asked. `hits` and `misses` in pairs.
 
-    `truncated` says that the text is longer than what the model reads.
+    `truncated` says that the text is longer than what the model reads. `chosen` has, where a picture was given, what
+    was chosen for each attribute with a vocabulary.
     """
 
     values: tuple[tuple[StatedValue, ...], ...]
     truncated: bool
     hits: int
     misses: int
+    chosen: Mapping[str, Chosen] = field(default_factory=dict)
 
 
 class Extractor:
-    """Reads the values of one text after another."""
+    """Reads the values of one text after another.
 
-    def __init__(self, weigher: Weigher, embedder: Embedder, parser: Parser) -> None:
+    `pictures` is None where the bundle reads none; `plain` makes words of an attribute's name.
+    """
+
+    def __init__(
+        self,
+        weigher: Weigher,
+        embedder: Embedder,
+        parser: Parser,
+        *,
+        pictures: Pictures | None = None,
+        plain: Callable[[str], str] = str,
+    ) -> None:
         self._weigher, self._embedder, self._parser = weigher, embedder, parser
+        self._pictures, self._plain = pictures, plain
 
     async def extract(
         self,
@@ -63,13 +87,16 @@ class Extractor:
         attributes: Sequence[str],
         vocabulary: Mapping[str, Sequence[str]],
         *,
+        image: Sequence[float] | None = None,
         deadline: float = math.inf,
         while_scoring: AbstractAsyncContextManager[object] | None = None,
     ) -> Extraction:
-        """The values that the text states; the model is asked inside `while_scoring`.
+        """The values that the text states; the model is asked inside `while_scoring`. `image` is a picture's vector.
 
-        Raises BadInput for a text with nothing in it that can be read, Overloaded, ModelFailed, and DeadlineExceeded.
+        Raises BadInput for a text with nothing in it that can be read and for a vector that the bundle cannot read,
+        Overloaded, ModelFailed, and DeadlineExceeded.
         """
+        seen = None if image is None else self._seen(image)
         try:
             weighing = await self._weigher.known(text, attributes, deadline=deadline, while_scoring=while_scoring)
         except BadInput as error:
@@ -83,15 +110,22 @@ class Extractor:
             if attribute in vocabulary
             for value in values
         }
+        surest = {
+            attribute: max(values, key=lambda value: value.confidence, default=None)
+            for attribute, values in zip(attributes, stated, strict=True)
+            if attribute in vocabulary
+        }
         async with while_scoring or nullcontext():
             nearest = await self._nearest(wanted, deadline)
+            chosen = await self._chosen(*seen, text, surest, vocabulary, deadline) if seen else {}
         if time.monotonic() > deadline:
             raise DeadlineExceeded("the answer was ready too late for the request's time")
         found = [
             tuple(StatedValue(value, nearest.get((value.text, attribute))) for value in values)
             for attribute, values in zip(attributes, stated, strict=True)
         ]
-        return Extraction(tuple(found), weighing.tokens.truncated, len(stated) - weighing.misses, weighing.misses)
+        hits = len(stated) - weighing.misses
+        return Extraction(tuple(found), weighing.tokens.truncated, hits, weighing.misses, chosen)
 
     async def _nearest(
         self, wanted: Mapping[tuple[str, str], Sequence[str]], deadline: float
@@ -113,3 +147,41 @@ class Extractor:
             best, agreed = most_agreeing(self._parser.found(normalised(key[0])), stored, cosines.tolist())
             nearest[key] = Nearest(entries[best], agreed)
         return nearest
+
+    def _seen(self, image: Sequence[float]) -> tuple[Pictures, NDArray[np.float32]]:
+        """The bundle's pictures, and the vector of one for them. Raises BadInput."""
+        if self._pictures is None:
+            raise BadInput(
+                f"this bundle reads no pictures: leave {FIELD} out, or serve one that was trained on some", FIELD
+            )
+        return self._pictures, unit_vector(image, self._pictures.width)
+
+    async def _chosen(
+        self,
+        pictures: Pictures,
+        image: NDArray[np.float32],
+        text: str,
+        surest: Mapping[str, Value | None],
+        vocabulary: Mapping[str, Sequence[str]],
+        deadline: float,
+    ) -> dict[str, Chosen]:
+        """The entry of each vocabulary that the text, by its surest value if any, and the picture choose."""
+        read = {name: [normalised(entry) for entry in entries] for name, entries in vocabulary.items()}
+        names = {name: normalised(self._plain(name)) for name in read}
+        stated = {name: normalised(value.text) for name, value in surest.items() if value}
+        whole = normalised(text)
+        texts = list({whole, *names.values(), *stated.values(), *(entry for each in read.values() for entry in each)})
+        vectors = dict(zip(texts, await self._embedder.vectors(texts, deadline=deadline), strict=True))
+        evidence = []
+        for name, entries in read.items():
+            stored = np.stack([vectors[entry] for entry in entries])
+            value, near = surest[name], stored @ vectors[whole]
+            if value:
+                told = Stated(stated[name], vectors[stated[name]], value.confidence)
+                near = similarities(told, entries, stored, wanted=self._parser.wanted, found=self._parser.found)
+            evidence.append((0, Evidence(vectors[names[name]], stored, near, value.confidence if value else 0.0)))
+        choices = pictures.choose(image[None], evidence)
+        return {
+            name: Chosen(entries[choice.place], choice.confidence, choice.source)
+            for (name, entries), choice in zip(vocabulary.items(), choices, strict=True)
+        }

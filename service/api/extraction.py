@@ -3,6 +3,7 @@
 Knows: pydantic, the shape of requests and answers. Does not know: how values are found.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, NotRequired, Self
 
 from fastapi import Request
@@ -28,11 +29,13 @@ from service.api.schemas import (
 from service.api.state import state
 from service.bundle import Bundle
 from service.deployment import Deployment
-from service.extracting import Extraction, StatedValue
+from service.extracting import Chosen, Extraction, StatedValue
+from service.pictures import Source
 
 MAX_TEXT_CHARACTERS = 10_000
 MAX_ENTRIES = 1_000
 MAX_ENTRY_CHARACTERS = 128
+MAX_IMAGE_NUMBERS = 8_192
 
 TITLE: dict[str, Any] = {
     "text": "Ellie Shoes Women's 8400, Red Patent, 14 M US",
@@ -63,6 +66,21 @@ class ExtractRequest(Wire):
         description="The values that you store, for any of the attributes: each value found then comes with the "
         f"nearest of them. At most {MAX_ENTRIES} in all.",
     )
+
+    image_embedding: list[float] | None = Field(
+        None,
+        description="The vector of the product's picture, for a bundle that was trained on such vectors: of the same "
+        "model and length. Each attribute with a vocabulary then comes with the entry that text and picture mean "
+        "together. A bundle that was not refuses it.",
+        max_length=MAX_IMAGE_NUMBERS,
+    )
+
+    @model_validator(mode="after")
+    def _something_to_choose(self) -> Self:
+        if self.image_embedding is not None and not self.vocabulary:
+            what = "it is missing: a picture says which of its values applies, so image_embedding wants one"
+            raise PydanticCustomError("no_vocabulary", what, {"field": "vocabulary"})
+        return self
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
@@ -111,11 +129,25 @@ class StatedValueAnswer(ValueAnswer):
     nearest: NotRequired[NearestAnswer]
 
 
+class ChosenAnswer(TypedDict):
+    """The entry of the vocabulary that text and picture mean together.
+
+    `confidence` is its probability, if one of the entries is right; `source` says which of the two told it.
+    """
+
+    entry: str
+    confidence: float
+    source: Source
+
+
 class ExtractedAnswer(TypedDict):
-    """One attribute, with no values where the text states none."""
+    """One attribute, with no values where the text states none; `chosen` where it has a vocabulary and there is a
+    picture.
+    """
 
     attribute: str
     values: list[StatedValueAnswer]
+    chosen: NotRequired[ChosenAnswer]
 
 
 class ExtractAnswer(TypedDict):
@@ -159,7 +191,12 @@ async def _extract(
     """The answer to one request."""
     with counted(state(request)["telemetry"]):
         extraction = await deployment.extractor.extract(
-            wanted.text, wanted.attributes, wanted.vocabulary or {}, deadline=deadline, while_scoring=while_scoring
+            wanted.text,
+            wanted.attributes,
+            wanted.vocabulary or {},
+            image=wanted.image_embedding,
+            deadline=deadline,
+            while_scoring=while_scoring,
         )
     return _answer(extraction, wanted, deployment.bundle)
 
@@ -167,13 +204,20 @@ async def _extract(
 def _answer(extraction: Extraction, wanted: ExtractRequest, bundle: Bundle) -> ExtractAnswer:
     return {
         "attributes": [
-            {"attribute": attribute, "values": [_value_answer(value) for value in values]}
+            _attribute_answer(attribute, values, extraction.chosen.get(attribute))
             for attribute, values in zip(wanted.attributes, extraction.values, strict=True)
         ],
         "truncated": extraction.truncated,
         "model": model_name(bundle),
         "cache": {"hits": extraction.hits, "misses": extraction.misses},
     }
+
+
+def _attribute_answer(attribute: str, values: Sequence[StatedValue], chosen: Chosen | None) -> ExtractedAnswer:
+    answer: ExtractedAnswer = {"attribute": attribute, "values": [_value_answer(value) for value in values]}
+    if chosen:
+        answer["chosen"] = {"entry": chosen.entry, "confidence": chosen.confidence, "source": chosen.source}
+    return answer
 
 
 def _value_answer(found: StatedValue) -> StatedValueAnswer:

@@ -109,6 +109,7 @@ async def model(request: Request) -> ModelAnswer:
         device=deployment.model.device,
         temperature=bundle.temperature,
         value_threshold=bundle.value_threshold,
+        pictures=bundle.manifest.get("pictures"),
         **{key: bundle.manifest[key] for key in ("limits", "base", "training_data", "metrics")},
     )
 

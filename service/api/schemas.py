@@ -328,6 +328,7 @@ class ModelAnswer(BaseModel):
     base: dict[str, Any]
     training_data: list[dict[str, Any]]
     metrics: dict[str, Any]
+    pictures: dict[str, Any] | None
 
 
 class BundleAnswer(TypedDict):
