@@ -15,6 +15,7 @@ from model_export.stage import StageFailed
 from service.bundle import default_folder, open_bundle
 from service.cores import usable_cores
 from service.model import open_model
+from service.pictures import open_pictures
 from service.text import Tokenizer
 
 
@@ -61,4 +62,5 @@ def fill(job: Job, folder: Path | None, *, threshold: float | None, device: str)
         max_attribute_tokens=bundle.max_attribute_tokens,
     )
     model = open_model(bundle, device=device, threads=1)
-    return run(job, bundle.version, Reader(model, tokenizer, threshold, threads=1 if model.bound else usable_cores()))
+    reader = Reader(model, tokenizer, threshold, threads=1 if model.bound else usable_cores())
+    return run(job, bundle.version, reader, open_pictures(bundle, model.width))

@@ -1,4 +1,5 @@
-"""What the missing attributes of products are: first what the titles state, then the texts for what is left.
+"""What the missing attributes of products are: first what the titles state, then the texts for what is left, and then
+what pictures say beside that.
 
 Knows: the order of these steps, when an entry of a vocabulary is taken. Does not know: files, the command line.
 """
@@ -9,7 +10,9 @@ from typing import Any
 
 from model_export.filling.products import FIELDS, Product
 from model_export.filling.reading import Reader
+from model_export.filling.seeing import Seer
 from model_export.filling.vocabularies import Vocabulary
+from service.pictures import Choice
 from service.text import Value
 
 Found = dict[str, dict[str, Any]]
@@ -20,15 +23,20 @@ DIGITS = 4
 
 @dataclass(frozen=True, slots=True)
 class Filler:
-    """Finds values; of an attribute with a vocabulary only those that an entry agrees with, at `least` so well."""
+    """Finds values; of an attribute with a vocabulary only those that an entry agrees with, at `least` so well.
+
+    With a `seer` pictures have a say where a product has one.
+    """
 
     reader: Reader
     vocabulary: Vocabulary | None = None
     least: float = -1
+    seer: Seer | None = None
 
     def found(self, products: Sequence[Product], missing: Sequence[Sequence[str]]) -> list[Found]:
         """For each product what was found of the attributes that it misses. Raises ModelFailed."""
         found: list[Found] = [{} for _ in products]
+        stated: list[dict[str, tuple[str, Value]]] = [{} for _ in products]
         for field in FIELDS:
             asked = [
                 (place, left)
@@ -38,15 +46,32 @@ class Filler:
             answers = self.reader.values([(products[place][field], names) for place, names in asked])
             for (place, names), values in zip(asked, answers, strict=True):
                 for name, value in zip(names, values, strict=True):
+                    if value:
+                        stated[place].setdefault(name, (field, value))
                     if value and (told := self._told(name, value, field)):
                         found[place][name] = told
+        if self.seer:
+            for each, of_texts, seen in zip(found, stated, self.seer.found(products, missing, stated), strict=True):
+                each |= {name: _seen(*chosen, of_texts.get(name)) for name, chosen in seen.items()}
         return found
 
     def _told(self, name: str, value: Value, field: str) -> dict[str, Any] | None:
         """What is said of a value found, None where no entry agrees with it."""
         told: dict[str, Any] = {"value": value.text, "text": value.text, "field": field}
-        told |= {"start": value.start, "end": value.end, "confidence": round(value.confidence, DIGITS)}
+        told |= _place(value) | {"confidence": round(value.confidence, DIGITS), "source": "text"}
         if self.vocabulary is None or name not in self.vocabulary:
             return told
         entry, agreement = self.vocabulary.nearest(name, value.text)
         return told | {"value": entry, "agreement": round(agreement, DIGITS)} if agreement >= self.least else None
+
+
+def _seen(entry: str, choice: Choice, stated: tuple[str, Value] | None) -> dict[str, Any]:
+    """What is said of a value that a picture has part in; `stated` is what the text states, with the field."""
+    told: dict[str, Any] = {"value": entry}
+    if stated:
+        told |= {"text": stated[1].text, "field": stated[0]} | _place(stated[1])
+    return told | {"confidence": round(choice.confidence, DIGITS), "source": choice.source}
+
+
+def _place(value: Value) -> dict[str, int]:
+    return {"start": value.start, "end": value.end}

@@ -8,10 +8,13 @@ An attribute is missing where it is not named, null or a blank text. A longer `t
 
      "attributes": {"brand": "Glen Burton", "color": "Black"},
      "filled": {"color": {"value": "Black", "text": "Black", "field": "title", "start": 58, "end": 63,
-                          "confidence": 0.97}}
+                          "confidence": 0.97, "source": "text"}}
 
 `text` is what `field` states from `start` to `end` (in Unicode code points). `value` is the same, or the entry of a
 vocabulary that it means, and then `agreement` says how well they agree.
+
+A product may have an `image_embedding`, the vector of its picture, which bundles read that were trained on such. A
+value that it has part in has the `source` "image" or "both", and no `text` where none states the attribute.
 
 Knows: this form, its checks. Does not know: how values are found, which attributes are wanted.
 """

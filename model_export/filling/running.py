@@ -1,14 +1,15 @@
-"""How a catalogue is filled: read twice, written line by line, gone on with where an earlier run stopped.
+"""How a catalogue is filled: read, written line by line, gone on with where an earlier run stopped.
 
-It is read once for its checks, its size and the names that are usual, once to be filled. What OUT holds whole is kept
-and counted; the settings in the report beside it say whether it was made in the same way.
+It is read once for its checks, its size and the names that are usual, once to be filled, and where pictures are read
+once more before, for their vectors' checks and the values that it stores. What OUT holds whole is kept and counted; the
+settings in the report beside it say whether it was made in the same way.
 
 Knows: the files, their order, the progress. Does not know: how values are found, where the model comes from.
 """
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,14 @@ from model_export.filling import products, vocabularies
 from model_export.filling.filler import Filler
 from model_export.filling.products import Product
 from model_export.filling.reading import Reader
+from model_export.filling.seeing import Seer, checked
+from model_export.filling.stored import stored_values
 from model_export.filling.survey import Survey, survey
 from model_export.filling.tally import Tally
 from model_export.filling.vocabularies import Vocabulary
 from model_export.records import BadRecord
 from model_export.stage import StageFailed, sha256
+from service.pictures import Pictures
 
 PART = 256
 """Products that are read, asked and written together: as many are done again after a crash, at most."""
@@ -47,25 +51,27 @@ class Job:
         return self.out.with_suffix(".report.json")
 
 
-def run(job: Job, bundle: str, reader: Reader) -> dict[str, Any]:
-    """Do it and return the report; `bundle` is the version of what the reader reads with.
+def run(job: Job, bundle: str, reader: Reader, pictures: Pictures | None = None) -> dict[str, Any]:
+    """Do it and return the report; `bundle` is the version of what the reader reads with, `pictures` are its own.
 
     Raises BadRecord, StageFailed and ModelFailed; what is done by then is kept.
     """
     try:
-        return _run(job, bundle, reader)
+        return _run(job, bundle, reader, pictures)
     except OSError as error:
         raise StageFailed(
             f"{error.filename or job.out}: {error.strerror}: mend that and run again, what is done is kept"
         ) from error
 
 
-def _run(job: Job, bundle: str, reader: Reader) -> dict[str, Any]:
+def _run(job: Job, bundle: str, reader: Reader, pictures: Pictures | None) -> dict[str, Any]:
     if job.out.exists() and job.out.samefile(job.catalogue):
         raise StageFailed(f"{job.out} is the catalogue itself: take another --out")
     filler, settings = _filler(job, reader), _settings(job, bundle, reader)
     wanted = survey(job.catalogue, job.attributes, reader.reads_name)
-    tally = Tally()
+    if pictures:
+        filler = replace(filler, seer=_seer(job, reader, pictures, filler.vocabulary))
+    tally = Tally(pictures=wanted.pictures, pictures_read=pictures is not None)
     left = (product for _, product in products.read(job.catalogue))
     kept = _kept(job, settings, wanted, left, tally)
     job.out.parent.mkdir(parents=True, exist_ok=True)
@@ -92,6 +98,12 @@ def _filler(job: Job, reader: Reader) -> Filler:
         return Filler(reader)
     entries = vocabularies.read(job.vocabulary, reader.reads_text)
     return Filler(reader, Vocabulary(entries, reader.vectors), job.least_agreement)
+
+
+def _seer(job: Job, reader: Reader, pictures: Pictures, vocabulary: Vocabulary | None) -> Seer:
+    """It chooses among the values of the vocabulary, or else those that the catalogue stores. Raises BadRecord."""
+    stored = stored_values((product for product, _ in checked(job.catalogue, pictures.width)), reader.reads_text)
+    return Seer(pictures, reader, vocabulary.entries if vocabulary else stored)
 
 
 def _settings(job: Job, bundle: str, reader: Reader) -> dict[str, Any]:

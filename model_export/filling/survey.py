@@ -10,6 +10,7 @@ from pathlib import Path
 
 from model_export.filling import products
 from model_export.filling.products import Product
+from service.pictures import FIELD
 
 LEAST_SHARE = 0.1
 """A name is usual where so many of the products of a kind have it."""
@@ -19,12 +20,13 @@ LEAST_SHARE = 0.1
 class Survey:
     """How many products there are, and the names of attributes wanted: `given`, or where that is None `usual` by kind.
 
-    Products of no kind are a kind of their own.
+    Products of no kind are a kind of their own. `pictures` counts those with a picture's vector.
     """
 
     products: int
     given: Sequence[str] | None
     usual: Mapping[str | None, Sequence[str]]
+    pictures: int = 0
 
     def missing(self, product: Product) -> list[str]:
         """The names wanted that a product does not have."""
@@ -38,10 +40,12 @@ def survey(catalogue: Path, given: Sequence[str] | None, readable: Callable[[str
     What is not `readable` is no usual name.
     """
     sizes: Counter[str | None] = Counter()
+    pictures = 0
     had: defaultdict[str | None, Counter[str]] = defaultdict(Counter)
     for _, product in products.read(catalogue):
         kind = products.kind_of(product)
         sizes[kind] += 1
+        pictures += product.get(FIELD) is not None
         if given is None:
             had[kind].update(products.given(product))
     usual = {
@@ -50,4 +54,4 @@ def survey(catalogue: Path, given: Sequence[str] | None, readable: Callable[[str
         )
         for kind, names in had.items()
     }
-    return Survey(sizes.total(), given, usual)
+    return Survey(sizes.total(), given, usual, pictures)

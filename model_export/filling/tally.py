@@ -47,9 +47,10 @@ class Counted:
 
 
 class Tally:
-    """The counts of all attributes, product by product."""
+    """The counts of all attributes, product by product; `pictures` is how many products of the catalogue have one."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, pictures: int = 0, pictures_read: bool = False) -> None:
+        self._pictures = {"pictures": {"products": pictures, "read": pictures_read}} if pictures else {}
         self.products, self.touched = 0, 0
         self._attributes: defaultdict[str, Counted] = defaultdict(Counted)
 
@@ -66,13 +67,16 @@ class Tally:
         """All counts; the attributes filled most often first."""
         ordered = sorted(self._attributes.items(), key=lambda each: (-each[1].filled, -each[1].missing, each[0]))
         attributes = {name: counted.to_json() for name, counted in ordered}
-        return {"products": self.products, "products_filled": self.touched, "attributes": attributes}
+        counts = {"products": self.products, "products_filled": self.touched}
+        return counts | self._pictures | {"attributes": attributes}
 
 
 def table(report: Mapping[str, Any]) -> str:
     """What `to_json` says, for people."""
     attributes = report["attributes"]
     lines = [f"{report['products_filled']} of {report['products']} products have something new"]
+    if (pictures := report.get("pictures")) and not pictures["read"]:
+        lines.append(f"{pictures['products']} have an image_embedding, which this bundle does not read")
     if attributes:
         lines.append(f"{'attribute':32} {'missing':>9} {'filled':>9} {'share':>6}  confidence: mean, 5 %, median")
     for name, counts in list(attributes.items())[:MOST_SHOWN]:

@@ -53,20 +53,20 @@ class Vocabulary:
     """Finds the entries that stated values mean; those of an attribute are parsed and embedded when first needed."""
 
     def __init__(self, entries: Mapping[str, Sequence[str]], vectors: Vectors) -> None:
-        self._entries, self._vectors = entries, vectors
+        self.entries, self._vectors = entries, vectors
         self._parser = Parser(Units.read())
         self._read: dict[str, tuple[list[Wanted], NDArray[np.float32]]] = {}
         self.nearest = lru_cache(VALUES_KEPT)(self._nearest)
 
     def __contains__(self, attribute: str) -> bool:
-        return attribute in self._entries
+        return attribute in self.entries
 
     def _nearest(self, attribute: str, value: str) -> Nearest:
         """The entry of an attribute that a value means: the one that reads the same, else the one it agrees with most.
 
         Of entries that it agrees with equally, that of the nearest vector.
         """
-        stored, plain = self._entries[attribute], normalised(value)
+        stored, plain = self.entries[attribute], normalised(value)
         if same := next((entry for entry in stored if normalised(entry) == plain), None):
             return Nearest(same, 1.0)
         wanted, vectors = self._of(attribute)
@@ -77,6 +77,6 @@ class Vocabulary:
     def _of(self, attribute: str) -> tuple[list[Wanted], NDArray[np.float32]]:
         """An attribute's entries, parsed, and their vectors (entries, width)."""
         if attribute not in self._read:
-            texts = [normalised(entry) for entry in self._entries[attribute]]
+            texts = [normalised(entry) for entry in self.entries[attribute]]
             self._read[attribute] = [self._parser.wanted(text) for text in texts], self._vectors(texts)
         return self._read[attribute]
