@@ -33,6 +33,7 @@ NAMES = (
     "verify",
     "prior",
     "constants",
+    "pictures",
     "package",
     "report",
 )
@@ -51,8 +52,10 @@ class Stage:
 
     def run(self, name: str, config: Config) -> None:
         """Run it unless nothing it depends on has changed."""
-        licences = {"sources": {"__all__": {"licence"}}} if name != "package" else None
-        options = config.model_dump(mode="json", include=set(self.options), exclude=licences)
+        licences: dict[str, Any] = {"sources": {"__all__": {"licence"}}, "pictures": {"licence"}}
+        options = config.model_dump(
+            mode="json", include=set(self.options), exclude=licences if name != "package" else None
+        )
         stage.run(
             name,
             config.work / name,
@@ -71,6 +74,7 @@ def stages(config: Config) -> dict[str, Stage]:
     from model_export.examples import write_examples
     from model_export.export import export
     from model_export.package import write_bundle
+    from model_export.pictures import write_pictures
     from model_export.prior import write_prior
     from model_export.quantise import quantise
     from model_export.report import report
@@ -84,11 +88,11 @@ def stages(config: Config) -> dict[str, Stage]:
     start = pretrained.start_folder(config)
     taught_by = [config.teacher / "train"] if config.teacher else []
     grown = pretrained.grown_folder(config)
-    sources, _, examples, trained, exported, quantised, verified, prior, constants, *_ = (
+    sources, _, examples, trained, exported, quantised, verified, prior, constants, pictures, *_ = (
         config.work / name for name in NAMES
     )
     made = (examples, trained, exported, quantised)
-    packed = (sources, exported, quantised, verified, prior, constants)
+    packed = (sources, exported, quantised, verified, prior, constants, pictures)
     of_sources, of_training = ("sources", "seed"), ("sources", "seed", "training", "layers", *TEXT_OPTIONS)
     of_verify = ("thresholds", "gpu_file", "value_threshold", "layers", *TEXT_OPTIONS)
     works: dict[str, Stage] = {
@@ -147,6 +151,12 @@ def stages(config: Config) -> dict[str, Stage]:
             ("sources", "seed", *TEXT_OPTIONS),
             ("prior", "pretrained", "records", "spellings"),
             lambda out: write_prior(config, examples, quantised, out),
+        ),
+        "pictures": Stage(
+            (quantised, start, *([config.data / config.pictures.catalogue] if config.pictures.catalogue else [])),
+            ("pictures", "seed", "value_threshold", *TEXT_OPTIONS),
+            ("pictures", "lessons", "gating", "fusion", "filling"),
+            lambda out: write_pictures(config, quantised, out),
         ),
         "report": Stage(
             (*made, verified, prior),

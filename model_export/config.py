@@ -156,6 +156,32 @@ class Thresholds(_Section):
     fp16_logits: float = 5e-2
 
 
+class Pictures(_Section):
+    """Pictures as a second source of values: learned from a catalogue whose products have vectors of them."""
+
+    catalogue: Path | None = None
+    """Products as `fill` reads them, with `image_embedding`, under the data folder; without it no picture is read."""
+    licence: str = ""
+    keep_aside: float = Field(default=0.1, gt=0, lt=1)
+    products: int = Field(default=20_000, ge=1)
+    """At most so many of them are read."""
+    steps: int = Field(default=1_000, ge=10)
+    batch: int = Field(default=64, ge=1)
+    rate: float = Field(default=2e-3, gt=0)
+    gate_rate: float = Field(default=1e-2, gt=0)
+    weight_decay: float = Field(default=0.1, ge=0)
+    entries: int = Field(default=64, ge=2, le=1_000)
+    """So many of an attribute's values, the right one among them, are told apart in a training step."""
+    threshold: float = Field(default=0.8, gt=0, lt=1)
+    """What text and picture choose with this probability or more is sure enough for `fill` to store it."""
+
+    @model_validator(mode="after")
+    def _licensed(self) -> Self:
+        if self.catalogue and not self.licence:
+            raise ValueError("the catalogue's licence must be named")
+        return self
+
+
 class Ranking(_Section):
     """The constants of a product's score, see `service.relevance`: as they are where no judged products fit them."""
 
@@ -193,6 +219,7 @@ class Config(_Section):
     quantising: Quantising = Quantising()
     thresholds: Thresholds = Thresholds()
     ranking: Ranking = Ranking()
+    pictures: Pictures = Pictures()
 
     @model_validator(mode="after")
     def _one_split(self) -> Self:

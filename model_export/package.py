@@ -15,6 +15,7 @@ from model_export import pretrained
 from model_export.benchmark.constants import CONSTANTS
 from model_export.config import Config
 from model_export.export import FP16
+from model_export.fusion import DESCRIPTION, PICTURES
 from model_export.pretrained import TOKENIZER
 from model_export.prior import PRIOR
 from model_export.quantise import INT8
@@ -32,8 +33,9 @@ def manifest(
     metrics: dict[str, Any],
     data: dict[str, dict[str, str]],
     constants: dict[str, float],
+    pictures: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What the bundle says of itself; see `service.bundle`."""
+    """What the bundle says of itself; see `service.bundle`. `pictures` is what that stage says of its graph."""
     base = pretrained.base_folder(config)
     weights = next(path for path in sorted(base.iterdir()) if path.suffix in {".safetensors", ".bin"})
     content: dict[str, Any] = {
@@ -58,7 +60,17 @@ def manifest(
         "metrics": metrics["metrics"]["int8"],
         "made_with": {"onnxruntime": onnxruntime.__version__} | {name: version(name) for name in MADE_WITH},
     }
+    if pictures:
+        content["pictures"] = pictures
+        content["training_data"].append(_catalogue(config))
     return content | {"version": version_of(content)}
+
+
+def _catalogue(config: Config) -> dict[str, Any]:
+    path = config.pictures.catalogue
+    assert path
+    files = {str(path): sha256(config.data / path)}
+    return {"name": "pictures", "reader": "pictures", "licence": config.pictures.licence, "files": files}
 
 
 def write_bundle(
@@ -69,6 +81,7 @@ def write_bundle(
     verified: Path,
     prior: Path,
     constants: Path,
+    pictures: Path,
     out: Path,
 ) -> dict[str, Any]:
     """Run the stage: `out` is the bundle. Raises StageFailed for files that were not verified or missed a limit."""
@@ -78,10 +91,14 @@ def write_bundle(
     files = {"tokenizer": exported / TOKENIZER, "cpu": quantised / INT8, "prior": prior / PRIOR}
     if config.gpu_file:
         files["gpu"] = exported / FP16
+    described = None
+    if (pictures / PICTURES).exists():
+        files["pictures"] = pictures / PICTURES
+        described = json.loads((pictures / DESCRIPTION).read_text(encoding="utf-8"))
     for path in files.values():
         shutil.copyfile(path, out / path.name)
     fitted = json.loads((constants / CONSTANTS).read_text(encoding="utf-8"))
-    content = manifest(config, out, files, metrics, data, fitted)
+    content = manifest(config, out, files, metrics, data, fitted, described)
     text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True)
     (out / MANIFEST).write_text(text + "\n", encoding="utf-8")
     return {"version": open_bundle(out).version}

@@ -1,5 +1,6 @@
 """What many tests start from."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,17 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     """A real Redis of this test's own."""
     with RedisServer(tmp_path) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def seeing(model: Model, tokenizer: Tokenizer, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped bundle with a graph for pictures, trained on made ones; its `stage.json` is what training told."""
+    from seen import reader, taught, write_seeing_bundle  # as below
+
+    folder = tmp_path_factory.mktemp("seen")
+    outcome = taught(reader(model, tokenizer, bundle), folder)
+    (folder / "stage.json").write_text(json.dumps(outcome), encoding="utf-8")
+    return write_seeing_bundle(folder, folder / "bundle")
 
 
 @pytest.fixture(scope="module")

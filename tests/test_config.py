@@ -61,6 +61,8 @@ def test_data_and_work_of_the_file_stay_when_the_caller_gives_none(tmp_path: Pat
         (SMALLEST + "[training]\naveraging = 1.0", ", training.averaging: "),
         (SMALLEST + "[training]\nlayer_decay = 0.0", ", training.layer_decay: "),
         (SMALLEST + '[training]\nsample_weighting = "some"', ", training.sample_weighting: "),
+        (SMALLEST + '[pictures]\ncatalogue = "seen.jsonl"', ", pictures: "),
+        (SMALLEST + "[pictures]\nthreshold = 1.0", ", pictures.threshold: "),
         (SMALLEST + "[languages]\nbatch = 1", ", languages.batch: "),
         (SMALLEST + 'language = "xx"', ", sources.shop.language: "),
         (SMALLEST + "[training]\nlora_rank = 2\nperturbation = 1.0", ", training: "),

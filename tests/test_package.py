@@ -12,6 +12,7 @@ from tiny import tiny_config
 from model_export.benchmark.constants import CONSTANTS
 from model_export.config import Config
 from model_export.export import FP16, TOKENIZER
+from model_export.fusion import DESCRIPTION, PICTURES
 from model_export.package import write_bundle
 from model_export.prior import PRIOR
 from model_export.quantise import INT8
@@ -32,6 +33,7 @@ class Folders(NamedTuple):
     verified: Path
     measured: Path
     fitted: Path
+    pictured: Path
 
 
 @pytest.fixture
@@ -106,6 +108,22 @@ def test_a_bundle_has_a_gpu_file_when_one_was_asked_for(base: Path, folders: Fol
 
 def test_a_bundle_has_no_gpu_file_when_none_was_asked_for(base: Path, folders: Folders) -> None:
     assert set(bundle(config(base, folders, gpu_file=False), folders).paths) == {"tokenizer", "cpu", "prior"}
+
+
+def test_a_bundle_reads_pictures_where_that_was_trained(base: Path, folders: Folders) -> None:
+    (folders.pictured / PICTURES).write_bytes(b"the graph of pictures")
+    (folders.pictured / DESCRIPTION).write_text('{"width": 512, "threshold": 0.8, "metrics": {}}', encoding="utf-8")
+    (folders.exported.parent / "seen.jsonl").write_text("{}", encoding="utf-8")
+    options = {"catalogue": "seen.jsonl", "licence": "CC-BY-4.0"}
+    found = bundle(config(base, folders, pictures=options), folders)
+    assert (found.image_width, found.image_threshold) == (512, 0.8)
+    assert found.paths["pictures"].read_bytes() == b"the graph of pictures"
+    assert found.manifest["training_data"][-1] == {
+        "name": "pictures",
+        "reader": "pictures",
+        "licence": "CC-BY-4.0",
+        "files": {"seen.jsonl": hashlib.sha256(b"{}").hexdigest()},
+    }
 
 
 def test_a_bundle_holds_nothing_that_its_manifest_does_not_list(base: Path, folders: Folders) -> None:

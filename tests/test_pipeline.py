@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from seen import WIDTH, made
+from seen import write as write_seen
 from tiny import row, shop_records, write_base, write_taxonomy
 
 from model_export import records
@@ -15,6 +17,7 @@ from model_export.__main__ import NAMES
 from model_export.records import Product, Record
 from service.bundle import Bundle, open_bundle
 from service.model import open_model
+from service.pictures import open_pictures
 from service.scoring import RowScores, pair_scores
 from service.text import Tokenizer
 
@@ -255,6 +258,13 @@ names = ["zh-CN"]
 steps = 5
 batch = 8
 
+[pictures]
+catalogue = "seen.jsonl"
+licence = "CC0-1.0"
+keep_aside = 0.3
+steps = 10
+batch = 8
+
 [training]
 steps = 12
 batch = 4
@@ -300,6 +310,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     places = folders(tmp_path_factory.mktemp("everything"))
     records.write(places["data"] / "shop.jsonl", shop_records())
     records.write(places["data"] / "sold.jsonl", sold_records())
+    write_seen(places["data"] / "seen.jsonl", made(80))
     write_taxonomy(places["data"] / "taxonomy")
     write_base(places["base"])
     ran = run_all(EVERYTHING + LENIENT + FORGETFUL, places)
@@ -315,6 +326,12 @@ def test_a_run_with_everything_on_ends_in_a_bundle(everything: Path, query: str,
     found = serves(everything, query, *attributes)
     assert len(found.logits) == 3 and np.isfinite(found.logits).all()
     assert np.linalg.norm(found.embedding) == pytest.approx(1, abs=1e-3)
+
+
+def test_the_bundle_of_a_run_with_pictures_reads_them(everything: Path) -> None:
+    bundle = open_bundle(everything / "package")
+    pictures = open_pictures(bundle, open_model(bundle, device="cpu", threads=1).width)
+    assert pictures and pictures.width == WIDTH
 
 
 def test_the_bundle_of_a_run_with_other_languages_reads_their_characters(everything: Path) -> None:
