@@ -21,6 +21,8 @@ RUN command -v python3 || ( \
     )
 # onnxruntime would report its use to its makers, from a thread and a database in the home.
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1
+# A volume that several images mount belongs to the user of whichever comes first.
+RUN install -d -o 10001 -g 10001 /bundles
 
 
 FROM base AS source

@@ -1,6 +1,7 @@
 """`python -m model_export STAGE --config FILE`: run one stage, or all of them.
 
-`evaluate` measures any bundle, `fill` fills the gaps of a catalogue with one.
+`evaluate` measures any bundle, `compare` tells two apart, `fill` fills the gaps of a catalogue with one,
+`examples --ubi` makes records of what people did (`examples` alone is the stage).
 
 Knows: which stage reads which folder, which options and which code it depends on. Does not know: what a stage does.
 """
@@ -14,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from model_export import config as configuration
-from model_export import stage
+from model_export import logged, stage
 from model_export.benchmark import command
+from model_export.comparing import command as comparing
 from model_export.config import BadConfig, Config
 from model_export.filling import command as filling
 from model_export.records import BadRecord
@@ -143,7 +145,7 @@ def stages(config: Config) -> dict[str, Stage]:
         "verify": Stage(
             made,
             of_verify,
-            ("verify", "evaluation", "metrics", "network", "pretrained", "rows"),
+            ("verify", "evaluation", "metrics", "network", "pretrained", "reference", "rows"),
             lambda out: verify(config, *made, out),
         ),
         "prior": Stage(
@@ -185,6 +187,10 @@ def main() -> None:
     try:
         if sys.argv[1:2] == ["evaluate"]:
             command.main(sys.argv[2:], shipped=SHIPPED)
+        elif sys.argv[1:2] == ["examples"] and any(argument.startswith("--ubi") for argument in sys.argv):
+            logged.main(sys.argv[2:])
+        elif sys.argv[1:2] == ["compare"]:
+            comparing.main(sys.argv[2:])
         elif sys.argv[1:2] == ["fill"]:
             filling.main(sys.argv[2:])
         else:
@@ -197,8 +203,9 @@ def _run_stages() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m model_export",
         description="From data to a bundle.",
-        epilog="In place of a stage, 'evaluate' measures a bundle and 'fill' fills a catalogue's missing attributes: "
-        "see python -m model_export evaluate --help, python -m model_export fill --help.",
+        epilog="In place of a stage, 'evaluate' measures a bundle, 'compare' tells two apart and 'fill' fills a "
+        "catalogue's missing attributes: see python -m model_export evaluate --help, and so on. 'examples --ubi FOLDER "
+        "--out FILE.jsonl' makes training records of what people did.",
     )
     parser.add_argument("stage", choices=("all", *NAMES), help="'all' runs each stage that has something to do")
     parser.add_argument("--config", type=Path, default=SHIPPED, help="the run's TOML file (default: the shipped one)")

@@ -58,6 +58,7 @@ def manifest(
             for name, source in config.sources.items()
         ],
         "metrics": metrics["metrics"]["int8"],
+        **({"reference": metrics["reference"]} if "reference" in metrics else {}),
         "made_with": {"onnxruntime": onnxruntime.__version__} | {name: version(name) for name in MADE_WITH},
     }
     if pictures:

@@ -17,6 +17,7 @@ from model_export.config import Config, Thresholds
 from model_export.evaluation import Agreement, Prediction
 from model_export.export import CALIBRATION, FP16, FP32, load_trained
 from model_export.quantise import INT8
+from model_export.reference import reference, to_json
 from model_export.rows import packed
 from model_export.stage import StageFailed, sha256
 from service.model import INPUTS, Model, open_graph
@@ -115,7 +116,8 @@ def _ranking(ours: Judged, theirs: Judged, names: Sequence[str]) -> list[tuple[P
 
 
 def verify(config: Config, examples: Path, trained: Path, exported: Path, quantised: Path, out: Path) -> dict[str, Any]:
-    """Run the stage: `metrics.json` with the metrics by file and source, what was compared, and every limit missed.
+    """Run the stage: `metrics.json` with the metrics by file and source, what the service may tell drift by, what was
+    compared, and every limit missed.
 
     Raises StageFailed when there is nothing to compare on. `refuse` is what stops a bundle that missed a limit.
     """
@@ -152,8 +154,10 @@ def verify(config: Config, examples: Path, trained: Path, exported: Path, quanti
     if config.gpu_file:
         graph = open_graph(exported / FP16, device="cpu")
         findings.at_most("fp16: logits to PyTorch", torch_difference(network, graph, rows), limits.fp16_logits)
+    usual = reference(tokenizer, [p for part in int8.predictions.values() for p in part], temperature=temperature)
     content = {
         "temperature": temperature,
+        "reference": to_json(usual),
         "metrics": {"fp32": fp32.measured(), "int8": int8.measured()},
         "agreement": {name: asdict(found) for name, found in agreement.items()},
         "checks": findings.checks,

@@ -1,10 +1,12 @@
 """`python -m service`: read the settings, start the server. The only place that reads the environment.
 
-`python -m service fold` folds the events that servers with `RANKER_FOLD=0` take, and serves nothing.
+`python -m service fold` folds the events that servers with `RANKER_FOLD=0` take, and serves nothing. `python -m service
+events --out FOLDER` writes the log of folded events into files.
 
 Knows: the environment, the command line, uvicorn. Does not know: what the application is made of.
 """
 
+import argparse
 import asyncio
 import contextlib
 import difflib
@@ -30,15 +32,16 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
-from service.app import create_app, folding, metrics_served
-from service.errors import StartError
+from service.app import create_app, folding, ledger_of_others, metrics_served
+from service.errors import LedgerAway, StartError
+from service.feedback.saving import EVENTS, QUERIES, Saved, save
 from service.protocol import WholeAnswers
 from service.settings import Settings
 from service.telemetry import SHARED_FOLDER, JsonLines, over_workers
 
 PREFIX, FROM_FILE = "RANKER_", "_FILE"
 SHUTDOWN_S, WORKER_START_S, WORKER_PAUSE_S, KEEP_ALIVE_S = 30, 60, 1, 75
-FOLD = "fold"
+FOLD, SAVE = "fold", "events"
 GARBAGE_THRESHOLDS = 5_000, 20, 50
 SECRETS = [name for name, field in Settings.model_fields.items() if field.annotation == SecretStr | None]
 
@@ -137,9 +140,12 @@ def _log(settings: Settings) -> None:
 
 
 def main() -> None:
-    """Serve, or fold, until a signal says stop: requests in flight, or a batch, are finished first."""
+    """Serve or fold until a signal says stop: requests in flight, or a batch, are finished first. Or write the log."""
     if sys.argv[1:2] == [FOLD]:
         _fold(read_settings(sys.argv[2:]))
+        return
+    if sys.argv[1:2] == [SAVE]:
+        _save(sys.argv[2:])
         return
     settings = read_settings(sys.argv[1:])
     try:
@@ -177,6 +183,31 @@ def _fold(settings: Settings) -> None:
         asyncio.run(fold())
     except StartError as error:
         sys.exit(str(error))
+
+
+def _save(arguments: Sequence[str]) -> None:
+    """Write the log of folded events; settings as for serving."""
+    parser = argparse.ArgumentParser(
+        prog="python -m service events",
+        description=f"Write the log of folded events as {EVENTS} and {QUERIES}, an object a line, ids hashed. "
+        "Settings are those of the service.",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the files, which are replaced")
+    given, rest = parser.parse_known_args(arguments)
+    settings = read_settings(rest)
+    _log(settings)
+
+    async def work() -> Saved:
+        async with ledger_of_others(settings) as ledger:
+            return await save(ledger, given.out)
+
+    try:
+        saved = asyncio.run(work())
+    except (StartError, LedgerAway) as error:
+        sys.exit(str(error))
+    except OSError as error:
+        sys.exit(f"--out {given.out} cannot be written: {error.strerror}")
+    print(f"{saved.events} events and {saved.queries} queries written, {saved.unreadable} unreadable: {given.out}")
 
 
 class Supervisor(Multiprocess):

@@ -26,7 +26,7 @@ from service.api.access import Access, Keys, Rate
 from service.api.middleware import RequestContext
 from service.api.routes import add_routes, series
 from service.batching import Batcher
-from service.bundle import default_folder, open_bundle
+from service.bundle import Bundle, default_folder, open_bundle
 from service.cache.connection import Client, connect
 from service.cache.ledger import RedisLedger
 from service.cache.levels import PairCache
@@ -36,6 +36,7 @@ from service.cache.rules import RedisRules
 from service.cache.vectors import VectorCache
 from service.cores import in_group, usable_cores
 from service.deployment import Deployments, Parts
+from service.drift import Calibration, Drift
 from service.embedding import Embedder
 from service.errors import StartError, SwapRefused
 from service.evidence import HalfLives, Shrinkage
@@ -49,12 +50,13 @@ from service.feedback.snapshots import Snapshots
 from service.inflight import InFlight
 from service.matching.parsing import Parser
 from service.matching.units import Units
-from service.model import open_model
+from service.model import Model, open_model
 from service.pictures import open_pictures
 from service.prior import open_prior
 from service.ranking import Ranker
 from service.rulebook import Rulebook
 from service.settings import Settings
+from service.shadow import Shadow
 from service.telemetry import Telemetry
 from service.text import Tokenizer
 from service.tracing import tracing
@@ -174,16 +176,29 @@ async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack,
 
     rulebook = await stack.enter_async_context(Rulebook(telemetry, file=settings.rules, store=rules))
     parser = Parser(Units.read())
+    shadow = (
+        stack.enter_context(_shadow(settings.shadow_bundle, settings, telemetry)) if settings.shadow_bundle else None
+    )
 
     def build(folder: Path) -> Parts:
-        return _build(folder, settings, telemetry, redis, parser, dynamics, rulebook)
+        return _build(folder, settings, telemetry, redis, parser, dynamics, rulebook, shadow)
 
     folder = (shared and workers.chosen(shared)) or settings.bundle or default_folder()
     announce = partial(workers.tell, shared) if shared else None
     deployments = await stack.enter_async_context(Deployments(build, folder, telemetry, announce=announce))
     if ledger and settings.fold:
-        await stack.enter_async_context(_folder(ledger, settings, telemetry))
+        await stack.enter_async_context(_folder(ledger, settings, telemetry, Calibration(telemetry)))
     return {"deployments": deployments, "ledger": ledger, "dynamics": dynamics, "rulebook": rulebook}
+
+
+@asynccontextmanager
+async def ledger_of_others(settings: Settings) -> AsyncIterator[Ledger]:
+    """Where other processes keep feedback. Raises StartError."""
+    if not settings.redis_url:
+        raise StartError("RANKER_REDIS_URL is needed: what is kept in process no other process can read")
+    telemetry, client = Telemetry(), connect(settings.redis_url.get_secret_value())
+    async with _cache(client, settings, telemetry) as redis:
+        yield _ledger(client, redis, settings, telemetry)
 
 
 @asynccontextmanager
@@ -215,9 +230,9 @@ def _cache(client: Client, settings: Settings, telemetry: Telemetry) -> RedisCac
     return RedisCache(client, telemetry, prefix=settings.redis_prefix, timeout=timeout, ttl_s=settings.redis_ttl_s)
 
 
-def _folder(ledger: Ledger, settings: Settings, telemetry: Telemetry) -> Folder:
+def _folder(ledger: Ledger, settings: Settings, telemetry: Telemetry, calibration: Calibration | None = None) -> Folder:
     name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    return Folder(ledger, telemetry, _half_lives(settings), consumer=name)
+    return Folder(ledger, telemetry, _half_lives(settings), consumer=name, calibration=calibration)
 
 
 def _half_lives(settings: Settings) -> HalfLives:
@@ -252,6 +267,33 @@ def _dynamics_options(settings: Settings) -> Options:
     )
 
 
+def _opened(folder: Path, settings: Settings) -> tuple[Bundle, Model, Tokenizer]:
+    """A checked bundle with its model and tokenizer. Raises StartError."""
+    bundle = open_bundle(folder)
+    model = open_model(bundle, device=settings.device, threads=1, gpu_memory_mb=settings.gpu_memory_mb)
+    tokenizer = Tokenizer(
+        bundle.paths["tokenizer"],
+        max_query_tokens=bundle.max_query_tokens,
+        max_attribute_tokens=bundle.max_attribute_tokens,
+    )
+    return bundle, model, tokenizer
+
+
+def _shadow(folder: Path, settings: Settings, telemetry: Telemetry) -> Shadow:
+    """The bundle that scores a share of the requests beside the one in service. Raises StartError."""
+    bundle, model, tokenizer = _opened(folder, settings)
+    telemetry.shadow_model.labels(bundle.name, bundle.version, model.device).set(1)
+    logger.info("shadow: bundle %s %s on %s", bundle.name, bundle.version, model.device)
+    return Shadow(
+        model,
+        tokenizer,
+        telemetry,
+        temperature=bundle.temperature,
+        share=settings.shadow_share,
+        idle_class=in_group(),
+    )
+
+
 def _build(
     folder: Path,
     settings: Settings,
@@ -260,15 +302,10 @@ def _build(
     parser: Parser,
     dynamics: Dynamics | None,
     rulebook: Rulebook,
+    shadow: Shadow | None,
 ) -> Parts:
     """A bundle with its model, tokenizer, caches and batcher. Raises StartError."""
-    bundle = open_bundle(folder)
-    model = open_model(bundle, device=settings.device, threads=1, gpu_memory_mb=settings.gpu_memory_mb)
-    tokenizer = Tokenizer(
-        bundle.paths["tokenizer"],
-        max_query_tokens=bundle.max_query_tokens,
-        max_attribute_tokens=bundle.max_attribute_tokens,
-    )
+    bundle, model, tokenizer = _opened(folder, settings)
     kind = model.device.partition(":")[0]
     cores = settings.threads or usable_cores()
     threads = max(1, cores // settings.workers) if kind == "cpu" else 1
@@ -281,6 +318,7 @@ def _build(
         queue_rows=settings.queue_rows,
         idle_class=in_group() and cores > settings.workers,  # else event loops may leave the model no core
     )
+    drift = Drift(bundle.reference, tokenizer.unknown, telemetry)
     weigher = Weigher(
         tokenizer,
         batcher,
@@ -297,6 +335,7 @@ def _build(
         value_threshold=bundle.value_threshold,
         dynamics=dynamics,
         rules=rulebook,
+        witnesses=[drift, *([shadow.beside(batcher.idle)] if shadow else [])],
     )
     embedder = Embedder(
         tokenizer,

@@ -150,6 +150,10 @@ class Batcher:
         """How many threads have nothing to do."""
         return 0 if self._waiting else self._parallel - len(self._running)
 
+    def idle(self) -> bool:
+        """Whether no row waits and none is being scored."""
+        return not (self._waiting or self._running)
+
     def score(self, rows: Sequence[Row], *, deadline: float = math.inf) -> asyncio.Future[list[RowScores]]:
         """The scores of the rows, in their order, some time; `deadline` as `time.monotonic` counts.
 
@@ -219,7 +223,7 @@ class Batcher:
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         """One thread: run batch after batch, for as long as the batcher is open."""
-        _give_way(idle_class=self._idle_class)
+        give_way(idle_class=self._idle_class)
         while batch := self._next():
             scores: list[RowScores] | ModelFailed
             try:
@@ -315,7 +319,7 @@ def _resolve(batch: _Batch, scores: list[RowScores] | ModelFailed) -> None:
             job.scores.set_result([job.found[place] for place in range(job.rows)])
 
 
-def _give_way(*, idle_class: bool) -> None:
+def give_way(*, idle_class: bool) -> None:
     """Let the event loop have any core as soon as it wants it, for this thread would keep one for ms at a time.
 
     While the model works on every core, requests are read, refused, or answered from the cache. For threads that are

@@ -12,6 +12,7 @@ Knows: the manifest, its checks, how a version is made. Does not know: ONNX, how
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -34,9 +35,20 @@ class Formula(NamedTuple):
     join: float
 
 
+class Reference(NamedTuple):
+    """What the bundle's dev data looked like to it: the share of word pieces of queries that the tokenizer does not
+    know, the mean entropy of the weights over that of equal ones, and the calibration error of the top weight.
+    """
+
+    unknown_ratio: float
+    entropy_ratio: float
+    calibration_error: float
+
+
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A checked bundle. `version` is the hash of its content, `manifest` all that its manifest says.
+    """A checked bundle. `version` is the hash of its content, `manifest` all that its manifest says; older ones lack
+    the `reference`.
 
     `image_width` is how many numbers a picture's vector has, None in a bundle that reads no pictures; what is chosen by
     `image_threshold` or more of probability is sure enough to be stored.
@@ -53,6 +65,7 @@ class Bundle:
     manifest: dict[str, Any]
     image_width: int | None = None
     image_threshold: float = 1.0
+    reference: Reference | None = None
 
 
 def default_folder() -> Path:
@@ -96,11 +109,20 @@ def open_bundle(folder: Path) -> Bundle:
             manifest=manifest,
             image_width=int(pictures["width"]) if pictures else None,
             image_threshold=float(pictures["threshold"]) if pictures else 1.0,
+            reference=_reference(manifest.get("reference")),
         )
     except KeyError as error:
         raise BundleError(f"{folder / MANIFEST} has no entry {error}: package the bundle again") from error
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BundleError(f"{folder / MANIFEST} has an entry of the wrong kind ({error}): package it again") from error
+
+
+def _reference(entry: Any) -> Reference | None:
+    """A figure that could not be measured is null there, and NaN here."""
+    if entry is None:
+        return None
+    figures = {name: entry[name] for name in Reference._fields}
+    return Reference(**{name: math.nan if value is None else float(value) for name, value in figures.items()})
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -38,6 +38,18 @@ def entropy(weights: Sequence[float]) -> float:
     return max(0.0, -math.fsum([weight * math.log(weight) for weight in weights if weight > 0]))
 
 
+def jensen_shannon(p: Sequence[float], q: Sequence[float]) -> float:
+    """The Jensen-Shannon divergence of two weightings of the same attributes, in nats (Lin 1991): the mean of their
+    Kullback-Leibler divergences from their mean. 0 when they are alike, log 2 when they share nothing.
+    """
+    terms = [_share(mine, theirs) + _share(theirs, mine) for mine, theirs in zip(p, q, strict=True)]
+    return max(0.0, math.fsum(terms) / 2)
+
+
+def _share(mine: float, theirs: float) -> float:
+    return mine * math.log(2 * mine / (mine + theirs)) if mine > 0 else 0.0
+
+
 def order(weights: Sequence[float]) -> list[int]:
     """Indices from the largest weight to the smallest; equal weights keep the order they came in."""
     return sorted(range(len(weights)), key=weights.__getitem__, reverse=True)

@@ -5,6 +5,7 @@ Knows: names, labels, buckets, the request whose work is being done. Does not kn
 
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Iterable
@@ -38,6 +39,8 @@ DEGRADED = ("overloaded", "deadline_exceeded", "model_failed")
 FOLDED = ("folded", "capped", "unknown_query", "nothing", "unreadable")
 RULE_SOURCES = ("file", "admin")
 RULE_ACTIONS = ("hide", "multiply", "floor", "pin")
+
+SHADOWED = ("same_first", "changed_first", "dropped", "failed")
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """The id of the request whose work is being done."""
@@ -139,6 +142,28 @@ class Telemetry:
         self.events_waiting = self._gauge(
             "ranker_events_waiting", "Events that wait to be folded.", mode="livemostrecent"
         )
+        self.shadow_divergence = Histogram(
+            "ranker_shadow_divergence_nats",
+            "Jensen-Shannon divergence of the shadow bundle's weights from those answered.",
+            buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+            registry=self.registry,
+        )
+        self.shadow_requests = Counter(
+            "ranker_shadow_requests_total",
+            "Requests that the shadow bundle took or had to drop, by outcome.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.shadow_model = self._gauge(
+            "ranker_shadow_info", "1 for the shadow bundle.", "name", "version", "device", mode="livemax"
+        )
+        self.shadowed = {outcome: self.shadow_requests.labels(outcome) for outcome in SHADOWED}
+        self.drift_unknown = self._drift("unknown_ratio", "Share of unknown word pieces in queries")
+        self.drift_entropy = self._drift("entropy_ratio", "Mean entropy of the weights over that of equal weights")
+        self.drift_calibration = self._drift("calibration_error", "Calibration error of the top weight, facet choices")
+        self.drift_unknown_reference = self._drift("unknown_ratio_reference", "The same of the bundle's dev queries")
+        self.drift_entropy_reference = self._drift("entropy_ratio_reference", "The same of the bundle's dev data")
+        self.drift_calibration_reference = self._drift("calibration_error_reference", "The same against dev gains")
         self._stages = {name: self.stage.labels(name) for name in STAGES}
         self.found = {level: self.pairs.labels(level) for level in CACHE_LEVELS}
         self.texts_found = {level: self.texts.labels(level) for level in TEXT_LEVELS}
@@ -159,6 +184,12 @@ class Telemetry:
             self.rules_applied.labels(action)
         for outcome in ("taken", "unchanged", "refused"):
             self.swaps.labels(outcome)
+
+    def _drift(self, name: str, text: str) -> Gauge:
+        """NaN until it is known, which no alert compares with anything."""
+        gauge = self._gauge(f"ranker_drift_{name}", f"{text}; NaN where it is not known.", mode="livemostrecent")
+        gauge.set(math.nan)
+        return gauge
 
     def _gauge(self, name: str, text: str, *labels: str, mode: Any) -> Gauge:
         return Gauge(name, text, labels, multiprocess_mode=mode, registry=self.registry)

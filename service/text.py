@@ -100,7 +100,8 @@ class Tokenizer:
     """The bundle's own tokenizer, with the limits its position embeddings set.
 
     A query longer than `max_query_tokens` (with [CLS] and [SEP]) or an attribute longer than
-    `max_attribute_tokens` (with [SEP]) is read up to there. An attribute is read by its plain name.
+    `max_attribute_tokens` (with [SEP]) is read up to there. An attribute is read by its plain name. `unknown` is the
+    token that stands for what the vocabulary lacks.
     """
 
     def __init__(self, path: Path, *, max_query_tokens: int, max_attribute_tokens: int) -> None:
@@ -112,6 +113,7 @@ class Tokenizer:
         self._tokenizer.no_padding()
         self._max_query = max_query_tokens - 2
         self._cls, self._sep = self._special(path, "[CLS]"), self._special(path, "[SEP]")
+        self.unknown = self._special(path, "[UNK]")
         self.plain = partial(plain_name, known=_words(self._tokenizer))
         read = partial(_attribute_tokens, self._tokenizer, self.plain, max_attribute_tokens - 1, self._sep)
         self.attribute = lru_cache(maxsize=8_192)(read)

@@ -110,6 +110,16 @@ class Prior(Protocol):
         ...
 
 
+class Witness(Protocol):
+    """What is told of answers, for the metrics."""
+
+    def saw(
+        self, query: str, attributes: Sequence[str], tokens: QueryTokens, weights: Sequence[float], entropy: float
+    ) -> None:
+        """The model answered these weights, at its own temperature; `entropy` is theirs, in nats."""
+        ...
+
+
 class Rules(Protocol):
     """Who has the last word on an answer."""
 
@@ -203,11 +213,13 @@ class Weigher:
         value_threshold: float,
         dynamics: Dynamics | None = None,
         rules: Rules | None = None,
+        witnesses: Sequence[Witness] = (),
     ) -> None:
         self._scorer, self._cache, self._shared, self._dynamics = scorer, cache, shared, dynamics
         self._prior, self._telemetry, self._rules = prior, telemetry, rules
         self._temperature, self._value_threshold = temperature, value_threshold
         self._answers: Kept[_AnswerKey, _Answer] = Kept(MOST_ANSWERED)
+        self._witnesses = tuple(witnesses)
         # Not of methods: what is kept would keep the weigher, and with it a bundle that has been replaced.
         self._query = lru_cache(QUERIES_KEPT)(partial(_read_query, tokenizer))
         attribute = lru_cache(ATTRIBUTES_KEPT)(partial(_read_attribute, tokenizer))
@@ -366,6 +378,7 @@ class Weigher:
         what is known of people's choices.
         """
         scores = [weighing.scores[key] for key in weighing.candidates.keys]
+        own = temperature is None
         if temperature is None:
             temperature = self._temperature
         if behaviour:
@@ -374,7 +387,20 @@ class Weigher:
             weights = scoring.softmax([score.logit for score in scores], temperature)
             weighting = self._weighting(weighing, scores, weights)
         self._telemetry.entropy.observe(weighting.entropy)
+        if own and not weighing.degraded and self._witnesses:
+            self._testify(weighing, weighting)
         return weighting
+
+    def _testify(self, weighing: Weighing, weighting: Weighting) -> None:
+        """Tell the witnesses what the model alone says."""
+        if weighting.bent and weighting.bent.weights is not weighting.bent.alone:
+            weights, entropy = weighting.bent.alone, scoring.entropy(weighting.bent.alone)
+        else:
+            weights, entropy = [0.0] * len(weighting.attributes), weighting.entropy
+            for found in weighting.attributes:
+                weights[found.position] = found.weight
+        for witness in self._witnesses:
+            witness.saw(weighing.query, weighing.attributes, weighing.tokens, weights, entropy)
 
     def _moved(
         self, weighing: Weighing, scores: list[PairScore], temperature: float, behaviour: Behaviour

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import tiny_config, tiny_graph, write_tokenizer
+from tiny import tiny_config, write_bundle
 
 from model_export.__main__ import main
 from model_export.benchmark import command
 from model_export.config import Config
-from service.bundle import FORMAT, MANIFEST, version_of
+from service.bundle import MANIFEST
 
 COLORS, THINGS = ("red", "blue", "green", "navy", "black", "white"), ("rug", "shirt", "lamp", "table")
 SOURCES = {
@@ -56,31 +56,6 @@ def write_data(folder: Path) -> None:
         archive.writestr("products.json", json.dumps(products))
     ratings = [f"{color},{n},{3 * (pair[0] == color)}" for color in COLORS for n, pair in enumerate(pairs)]
     (folder / "chorus" / "ratings.csv").write_text("query,product_id,rating\n" + "\n".join(ratings), encoding="utf-8")
-
-
-def write_bundle(folder: Path) -> None:
-    """A bundle around the tiny graph."""
-    write_tokenizer(folder)
-    (folder / "model.onnx").write_bytes(tiny_graph())
-    (folder / "prior.json").write_text('{"default": 0.0, "logits": {"color": 1.0}}')
-    paths = {"tokenizer": "tokenizer.json", "cpu": "model.onnx", "prior": "prior.json"}
-    contents = {role: (folder / path).read_bytes() for role, path in paths.items()}
-    manifest: dict[str, Any] = {
-        "format": FORMAT,
-        "name": "tiny & new",
-        "files": {
-            role: {"path": paths[role], "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-            for role, content in contents.items()
-        },
-        "temperature": 1.5,
-        "value_threshold": 0.5,
-        "ranking": {"overlap": 0.1, "exclusion": 0.2, "strength": 0.3, "join": 0.8},
-        "limits": {"max_query_tokens": 64, "max_attribute_tokens": 16},
-        "base": {},
-        "training_data": [],
-        "metrics": {},
-    }
-    (folder / MANIFEST).write_text(json.dumps(manifest | {"version": version_of(manifest)}))
 
 
 @pytest.fixture(scope="module")

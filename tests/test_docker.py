@@ -88,6 +88,7 @@ def exposition() -> str:
         telemetry.requests.labels(path, status)
     for version in ("1", "2"):
         telemetry.model.labels("en", version, "cpu").set(1)
+    telemetry.shadow_model.labels("en", "3", "cpu").set(1)
     return generate_latest(telemetry.registry).decode()
 
 
@@ -204,6 +205,14 @@ def test_the_service_runs_locked_down_beside_a_redis_it_can_do_without(name: str
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["depends_on"] == ["redis"]
     assert service["environment"]["RANKER_REDIS_URL"] == "redis://redis:6379/0"
+
+
+def test_what_retraining_leaves_is_where_the_service_finds_bundles() -> None:
+    root = SERVICES["ranker"]["environment"]["RANKER_BUNDLE_ROOT"]
+    assert f"bundles:{root}:ro" in SERVICES["ranker"]["volumes"]
+    assert f"bundles:{root}" in SERVICES["retrain"]["volumes"]
+    assert SERVICES["retrain"]["environment"]["RANKER_REDIS_URL"] == "redis://redis:6379/0"
+    assert any(f" {root}" in rest for rest in given("RUN", stage="base"))
 
 
 def test_no_port_is_open_to_other_machines() -> None:

@@ -54,6 +54,27 @@ def counted(telemetry: Telemetry) -> dict[str, float]:
     return {outcome: count for outcome, count in found.items() if count}
 
 
+class Choices(list[tuple[float, bool]]):
+    """Facet choices as they are told."""
+
+    def saw(self, top_weight: float, *, chosen: bool) -> None:
+        self.append((top_weight, chosen))
+
+
+def test_facet_choices_are_told_with_the_largest_weight_shown() -> None:
+    async def work() -> None:
+        ledger, _ = memory()
+        told = Choices()
+        ledger.show("q", encode(Shown((EVERYTHING,), {"Color": 0.7, "size": 0.3})))
+        ledger.show("by chance", encode(Shown((EVERYTHING,), {"Color": 0.7, "size": 0.3}, explored=True)))
+        await ledger.append([facet(1), facet(2, name="size"), facet(3, "by chance"), facet(4, "never shown")])
+        telling = Folder(ledger, Telemetry(), LIMITS.half_lives, consumer="a", calibration=told, clock=FakeClock())
+        await telling.fold()
+        assert told == [(0.7, True), (0.7, False)]
+
+    run(work)
+
+
 async def chosen(ledger: MemoryLedger, name: str = "color") -> float:
     (found,) = await ledger.evidence([EVERYTHING])
     field = attribute_field(name)

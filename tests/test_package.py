@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -150,6 +151,20 @@ def test_the_manifest_names_the_licence_and_the_hashes_of_the_training_data(base
 
 def test_the_metrics_are_those_of_the_file_that_is_served(base: Path, folders: Folders) -> None:
     assert bundle(config(base, folders), folders).manifest["metrics"] == {"shop": {"ndcg": 0.8}}
+
+
+def test_the_bundle_tells_what_its_dev_data_looked_like(base: Path, folders: Folders) -> None:
+    figures = {"unknown_ratio": 0.01, "entropy_ratio": 0.6, "calibration_error": None}
+    path = folders.verified / METRICS
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"reference": figures}), encoding="utf-8")
+    found = bundle(config(base, folders), folders).reference
+    assert found is not None
+    assert (found.unknown_ratio, found.entropy_ratio) == (0.01, 0.6)
+    assert math.isnan(found.calibration_error)
+
+
+def test_a_run_that_was_verified_before_there_was_a_reference_has_none(base: Path, folders: Folders) -> None:
+    assert bundle(config(base, folders), folders).reference is None
 
 
 def test_the_same_files_have_the_same_version(base: Path, folders: Folders) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.scoring import RowScores, entropy, order, pair_scores, softmax
+from service.scoring import RowScores, entropy, jensen_shannon, order, pair_scores, softmax
 
 NOWHERE = np.zeros(4, np.float32)
 
@@ -50,6 +50,18 @@ def test_entropy_of_even_weights_is_the_log_of_their_number() -> None:
 
 def test_entropy_of_one_sure_weight_is_zero() -> None:
     assert entropy([1.0, 0.0]) == 0.0
+
+
+@given(logits=st.lists(st.tuples(st.floats(-700, 700), st.floats(-700, 700)), min_size=1, max_size=50))
+def test_the_divergence_is_the_same_both_ways_and_at_most_log_two(logits: list[tuple[float, float]]) -> None:
+    one, other = (softmax(side, 1.0) for side in zip(*logits, strict=True))
+    assert 0 <= jensen_shannon(one, other) <= math.log(2) + 1e-9
+    assert jensen_shannon(one, other) == pytest.approx(jensen_shannon(other, one))
+    assert jensen_shannon(one, one) == pytest.approx(0, abs=1e-12)
+
+
+def test_weights_that_share_nothing_are_log_two_apart() -> None:
+    assert jensen_shannon([1.0, 0.0], [0.0, 1.0]) == pytest.approx(math.log(2))
 
 
 def test_a_value_is_a_run_of_words_over_the_threshold() -> None:

@@ -31,6 +31,7 @@ from service.telemetry import (
     REJECTED,
     RULE_ACTIONS,
     RULE_SOURCES,
+    SHADOWED,
     SHARED_FOLDER,
     STAGES,
     TEXT_LEVELS,
@@ -83,6 +84,7 @@ def value(found: Samples, name: str, **labels: str) -> float | None:
         ("ranker_rules_stale", "source", RULE_SOURCES),
         ("ranker_rules_applied_total", "action", RULE_ACTIONS),
         ("ranker_bundle_swaps_total", "outcome", ("taken", "unchanged", "refused")),
+        ("ranker_shadow_requests_total", "outcome", SHADOWED),
     ],
 )
 def test_every_series_of_a_label_is_there_from_the_start(name: str, label: str, values: tuple[str, ...]) -> None:

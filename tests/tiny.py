@@ -4,6 +4,7 @@ import gzip
 import json
 from collections.abc import Sequence
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,6 +18,7 @@ from model_export.config import Config
 from model_export.export import to_onnx
 from model_export.network import PackedRanker
 from model_export.records import Record, Span
+from service.bundle import FORMAT, MANIFEST, version_of
 from service.text import Row, Tokenizer, pack
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -221,9 +223,36 @@ def row(tokenizer: Tokenizer, query: str, *attributes: str) -> Row:
 
 
 @lru_cache
-def tiny_graph() -> bytes:
+def tiny_graph(seed: int = 0) -> bytes:
     """`tiny_ranker` as the exporter writes it in fp32, made once for all tests."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        to_onnx(tiny_ranker(), tiny_config(write_base(folder)), folder / "tiny.onnx")
+        to_onnx(tiny_ranker(seed), tiny_config(write_base(folder)), folder / "tiny.onnx")
         return (folder / "tiny.onnx").read_bytes()
+
+
+def write_bundle(folder: Path, seed: int = 0, **changes: Any) -> Path:
+    """A bundle around the tiny graph, with changes to its manifest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tokenizer(folder)
+    (folder / "model.onnx").write_bytes(tiny_graph(seed))
+    (folder / "prior.json").write_text('{"default": 0.0, "logits": {"color": 1.0}}')
+    paths = {"tokenizer": "tokenizer.json", "cpu": "model.onnx", "prior": "prior.json"}
+    contents = {role: (folder / path).read_bytes() for role, path in paths.items()}
+    manifest: dict[str, Any] = {
+        "format": FORMAT,
+        "name": "tiny & new",
+        "files": {
+            role: {"path": paths[role], "sha256": sha256(content).hexdigest(), "bytes": len(content)}
+            for role, content in contents.items()
+        },
+        "temperature": 1.5,
+        "value_threshold": 0.5,
+        "ranking": {"overlap": 0.1, "exclusion": 0.2, "strength": 0.3, "join": 0.8},
+        "limits": {"max_query_tokens": 64, "max_attribute_tokens": 16},
+        "base": {},
+        "training_data": [],
+        "metrics": {},
+    } | changes
+    (folder / MANIFEST).write_text(json.dumps(manifest | {"version": version_of(manifest)}))
+    return folder

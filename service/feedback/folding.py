@@ -9,12 +9,12 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Protocol, Self
 
 from service.errors import LedgerAway
 from service.evidence import HalfLives
 from service.feedback import choices, positions, shown, ubi
-from service.feedback.keys import POSITIONS
+from service.feedback.keys import POSITIONS, attribute_field
 from service.feedback.ledger import Folded, Ledger, Pending
 from service.feedback.positions import Propensity
 from service.feedback.shown import Shown
@@ -37,11 +37,20 @@ UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticErro
 _Word = Literal["folded", "unknown_query", "nothing", "unreadable"]
 
 
+class Calibration(Protocol):
+    """What is told of each facet choice that was folded."""
+
+    def saw(self, top_weight: float, *, chosen: bool) -> None:
+        """The largest weight shown, and whether its attribute was the one chosen."""
+        ...
+
+
 class _Read(NamedTuple):
-    """What an entry adds, and the word for it if it is folded."""
+    """What an entry adds, and the word for it if it is folded; of a facet choice what `Calibration` is told."""
 
     folded: Folded
     word: _Word
+    top: tuple[float, bool] | None = None
 
 
 class Folder:
@@ -54,10 +63,11 @@ class Folder:
         half_lives: HalfLives,
         *,
         consumer: str,
+        calibration: Calibration | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._ledger, self._telemetry, self._half_lives = ledger, telemetry, half_lives
-        self._consumer, self._clock = consumer, clock
+        self._consumer, self._calibration, self._clock = consumer, calibration, clock
         self._propensity: Propensity = positions.prior
         self._propensity_until = 0.0
         self._ending = asyncio.Event()
@@ -104,6 +114,8 @@ class Folder:
         for each, outcome in zip(read, outcomes, strict=True):
             if outcome != "gone":
                 self._telemetry.events_folded.labels("capped" if outcome == "capped" else each.word).inc()
+            if outcome == "folded" and each.top and self._calibration is not None:
+                self._calibration.saw(each.top[0], chosen=each.top[1])
         return len(entries)
 
     async def _with_shown(self, entries: Sequence[Pending]) -> list[tuple[Pending, Event | None, Shown | None]]:
@@ -135,7 +147,7 @@ class Folder:
             return _Read(nothing, "unreadable")
         if not added.evidence:
             return _Read(nothing, "nothing")
-        return _Read(Folded(entry.id, entry.user, added.capped, added.evidence), "folded")
+        return _Read(Folded(entry.id, entry.user, added.capped, added.evidence), "folded", _top(event, seen))
 
     async def _rest(self, seconds: float) -> None:
         try:
@@ -143,6 +155,14 @@ class Folder:
                 await self._ending.wait()
         except TimeoutError:
             return
+
+
+def _top(event: Event, seen: Shown) -> tuple[float, bool] | None:
+    """Of a facet choice the largest weight that was shown, and whether its attribute was chosen."""
+    if not event.of_attribute or not seen.attributes or seen.explored:
+        return None
+    name, weight = max(seen.attributes.items(), key=lambda item: item[1])
+    return weight, attribute_field(name) == attribute_field(event.object_id)
 
 
 def _event(entry: Pending) -> Event | None:
