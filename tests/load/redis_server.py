@@ -13,10 +13,13 @@ from servers import StartFailed, free_port
 
 
 class Redis:
-    """A redis-server on a port of its own that keeps nothing on disk; it may die, stop, and come back."""
+    """A redis-server on a port of its own that keeps nothing on disk, or with `durable` every write before it answers;
+    it may die, stop, and come back.
+    """
 
-    def __init__(self, logs: Path) -> None:
+    def __init__(self, logs: Path, *, durable: bool = False) -> None:
         self._logs, self.port = logs, free_port()
+        self._file = ["--appendonly", "yes", "--appendfsync", "always"] if durable else ["--appendonly", "no"]
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -30,9 +33,9 @@ class Redis:
         self.kill()
 
     def start(self) -> None:
-        """Start it empty, and return when it answers."""
+        """Start it, with what it kept or empty, and return when it answers."""
         self._logs.mkdir(parents=True, exist_ok=True)
-        flags = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no"]
+        flags = ["--bind", "127.0.0.1", "--port", str(self.port), "--save", "", *self._file]
         with (self._logs / "redis.log").open("ab") as sink:
             self._process = subprocess.Popen([redis_program(), *flags], cwd=self._logs, stdout=sink, stderr=sink)
         deadline = time.monotonic() + 20
