@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from redis_topologies import FaultProxy, RedisCluster
 
 from service.cache.connection import connect
-from service.cache.ledger import RedisLedger
+from service.cache.ledger import TIDY_EVERY_S, RedisLedger
 from service.cache.redis import RedisCache
 from service.errors import LedgerAway, Overloaded
 from service.evidence import HalfLives, Observed, merged, observed
@@ -296,6 +296,28 @@ def test_in_redis_the_entries_of_a_silent_consumer_go_to_another_and_it_is_forgo
             assert await second.fold("b", folded(taken, ONE)) == ["folded", "folded", "gone"]
         pending = redis_server.client.xpending("{t:feedback}:queue", "fold")
         assert pending["pending"] == 0
+
+    run(work)
+
+
+def test_in_redis_consumers_that_are_gone_are_removed_when_nothing_waits_for_them(redis_server: RedisServer) -> None:
+    async def work() -> None:
+        client, telemetry, clock = connect(redis_server.url), Telemetry(), FakeClock()
+        async with RedisCache(client, telemetry, prefix="t", timeout=1.0, ttl_s=60) as cache:
+            ledger = RedisLedger(client, cache, LIMITS, telemetry, prefix="t", gone_s=0.001, clock=clock)
+            await ledger.append([entry(1), entry(2)])
+            await ledger.waiting("has one", 1)
+            await ledger.fold("has none", folded(await ledger.waiting("has none", 1), {}))
+
+            def names() -> set[bytes]:
+                told: Any = redis_server.client.xinfo_consumers("{t:feedback}:queue", "fold")
+                return {each["name"] for each in told}
+
+            assert names() == {b"has one", b"has none"}
+            while b"has none" in names():
+                clock.now += TIDY_EVERY_S
+                await ledger.waiting("a", 1)
+            assert b"has one" in names()
 
     run(work)
 

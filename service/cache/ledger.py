@@ -15,6 +15,7 @@ Knows: keys, scripts, what a fault means. Does not know: where Redis is, what ev
 
 import asyncio
 import logging
+import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -52,6 +53,8 @@ PAGE = 500
 TIDY_EVERY_S, GONE_S = 60.0, 600.0
 """How often consumers without a word for so long are removed where nothing waits for them."""
 
+_HEAD = struct.Struct("<HHH")
+
 
 class RedisLedger:
     """A `Ledger` in Redis. Evidence and what was shown go through the cache's own pipelines; the rest waits for nothing
@@ -67,12 +70,14 @@ class RedisLedger:
         *,
         prefix: str,
         silent_s: float = SILENT_S,
+        gone_s: float = GONE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._redis, self._cache, self._limits, self._telemetry = client, cache, limits, telemetry
         self._prefix, self._shown = f"{{{prefix}:feedback}}:", f"{prefix}:shown:"
         self._queue, self._log = self._key("queue"), self._key("log")
-        self._silent_s, self._clock, self._tidied = silent_s, clock, clock()
+        self._silent_s, self._gone_s = silent_s, gone_s
+        self._clock, self._tidied = clock, clock()
         self._breaker = Breaker(failures=FAILURES, pause=PAUSE_S, clock=clock)
         self._free = asyncio.Semaphore(AT_ONCE)
 
@@ -93,7 +98,7 @@ class RedisLedger:
     async def waiting(self, consumer: str, most: int) -> list[Pending]:
         """As `Ledger`."""
         tidy = self._clock() >= self._tidied + TIDY_EVERY_S
-        gone_ms = round(GONE_S * 1000) if tidy else 0
+        gone_ms = round(self._gone_s * 1000) if tidy else 0
         silent_ms = round(self._silent_s * 1000)
         waiting, entries = await self._eval(scripts.WAITING, [self._queue], [consumer, most, silent_ms, gone_ms])
         if tidy:
@@ -108,17 +113,12 @@ class RedisLedger:
         limits, places = self._limits, _Places([self._queue, self._log])
         bounds = [consumer, limits.half_lives.short, limits.half_lives.long, round(limits.ttl_s)]
         bounds += [limits.cap, round(CAP_S), limits.kept, MOST_FIELDS, FIELDS_LEFT]
-        sums: list[Any] = []
+        entries: list[Any] = []
         for each in folded:
-            added = [
-                part
-                for key, fields in each.additions.items()
-                for field, found in fields.items()
-                for part in (places.of(self._key(key)), field, encode(found))
-            ]
             capped = places.of(self._key(f"cap:{each.capped}")) if each.capped else 0
-            sums += [each.id, capped, len(added) // 3, *added]
-        waiting, outcomes = await self._eval(scripts.FOLD, places.keys, [*bounds, *sums])
+            entries += [each.id, capped, self._sums(each, places)]
+            await asyncio.sleep(0)  # requests that the same loop serves go before the next one
+        waiting, outcomes = await self._eval(scripts.FOLD, places.keys, [*bounds, *entries])
         self._telemetry.events_waiting.set(waiting)
         return [outcome.decode() for outcome in outcomes]
 
@@ -160,6 +160,17 @@ class RedisLedger:
                 here, found = await self._eval(scripts.FORGET, [stream], [user, last, PAGE, queue])
                 deleted, last = deleted + here, f"({found.decode()}" if found else ""
         return await self.forget(user_key(user)) or deleted > 0
+
+    def _sums(self, folded: Folded, places: "_Places") -> bytes:
+        """What an entry adds, as the script reads it. Scopes share their sums: each is encoded once."""
+        parts: list[bytes] = []
+        contents: dict[int, bytes] = {}
+        for key, fields in folded.additions.items():
+            place = places.of(self._key(key))
+            for field, found in fields.items():
+                content = contents.get(id(found)) or contents.setdefault(id(found), encode(found))
+                parts += (_HEAD.pack(place, len(field), len(content)), field, content)
+        return b"".join(parts)
 
     def _key(self, name: str) -> str:
         return self._prefix + name

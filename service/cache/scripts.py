@@ -102,7 +102,8 @@ FOLD = (
 -- KEYS: queue, log, then counts of clients and evidence
 -- ARGV: consumer, short and long half-life in s, life of evidence in s, cap, its time in s, most of the log, most
 -- fields of a key and how many are left where there are more; then for each entry its id, the place of its client's
--- count among KEYS (0: not capped), how many sums it adds, and of each the place of its key, its field and its bytes.
+-- count among KEYS (0: not capped), and its sums: of each the place of its key, the length of its field and of its
+-- bytes in two bytes each, then both. As one argument they cost a tenth of what they cost one by one.
 -- Gives {how many wait, 'folded', 'capped' or 'gone' for each entry}.
 local queue, log, consumer = KEYS[1], KEYS[2], ARGV[1]
 local short, long, ttl = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
@@ -182,7 +183,7 @@ end
 local told, added = {}, {}
 local at = 10
 while at <= #ARGV do
-  local id, place, last = ARGV[at], tonumber(ARGV[at + 1]), at + 2 + 3 * tonumber(ARGV[at + 2])
+  local id, place, sums = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
   local outcome = 'gone'
   if pended(id) then
     local entry = redis.call('XRANGE', queue, id, id)[1]
@@ -190,8 +191,11 @@ while at <= #ARGV do
       outcome = counts(place) and 'folded' or 'capped'
     end
     if outcome == 'folded' then
-      for i = at + 3, last, 3 do
-        local key, field, found = tonumber(ARGV[i]), ARGV[i + 1], read(ARGV[i + 2])
+      local from = 1
+      while from < #sums do
+        local key, name, bytes, start = struct.unpack('<HHH', sums, from)
+        from = start + name + bytes
+        local field, found = string.sub(sums, start, start + name - 1), read(string.sub(sums, start + name, from - 1))
         local fields = added[key] or {}
         added[key] = fields
         fields[field] = fields[field] and merged(fields[field], found) or found
@@ -204,7 +208,7 @@ while at <= #ARGV do
     redis.call('XDEL', queue, id)
   end
   told[#told + 1] = outcome
-  at = last + 1
+  at = at + 3
 end
 
 for place, fields in pairs(added) do
@@ -212,12 +216,19 @@ for place, fields in pairs(added) do
   if type(redis.pcall('HLEN', key)) == 'table' then
     redis.call('DEL', key) -- somebody else's: an error here would leave the step half done
   end
-  for field, found in pairs(fields) do
-    local known = read(redis.call('HGET', key, field))
-    if known then
-      found = merged(known, found)
+  local names = {}
+  for field in pairs(fields) do
+    names[#names + 1] = field
+  end
+  for first = 1, #names, 500 do -- no call takes more than some thousand arguments
+    local last, changed = math.min(#names, first + 499), {}
+    for i, bytes in ipairs(redis.call('HMGET', key, unpack(names, first, last))) do
+      local field, known = names[first + i - 1], read(bytes)
+      local found = known and merged(known, fields[field]) or fields[field]
+      changed[2 * i - 1] = field
+      changed[2 * i] = struct.pack(SUMS, unpack(found, 1, 5)) .. found[6]
     end
-    redis.call('HSET', key, field, struct.pack(SUMS, unpack(found, 1, 5)) .. found[6])
+    redis.call('HSET', key, unpack(changed))
   end
   if redis.call('HLEN', key) > most then
     trim(key)

@@ -7,7 +7,7 @@ while a batch is at work. Does not know: what an event says, how evidence adds u
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Literal, NamedTuple, Protocol, Self
 
@@ -23,8 +23,10 @@ from service.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
-TOGETHER = 50
-"""Entries of a batch: what is folded in one step keeps others from the ledger for that long."""
+TOGETHER = 100
+"""Entries that are taken from the queue at once."""
+MOST_SUMS = 500
+"""So many are added in one step, and what one entry adds: a step keeps others from the ledger for that long."""
 LEAST_PAUSE_S, MOST_PAUSE_S, AWAY_S = 0.05, 0.5, 1.0
 """Between looks while nothing waits, each twice as long as the one before; and while the ledger is away."""
 PROPENSITIES_S = 60.0
@@ -116,6 +118,11 @@ class Folder:
                 self._telemetry.events_folded.labels("capped" if outcome == "capped" else each.word).inc()
             if outcome == "folded" and each.top and self._calibration is not None:
                 self._calibration.saw(each.top[0], chosen=each.top[1])
+        for step in _steps(read):
+            outcomes = await self._ledger.fold(self._consumer, [each.folded for each in step])
+            for each, outcome in zip(step, outcomes, strict=True):
+                if outcome != "gone":
+                    self._telemetry.events_folded.labels("capped" if outcome == "capped" else each.word).inc()
         return len(entries)
 
     async def _with_shown(self, entries: Sequence[Pending]) -> list[tuple[Pending, Event | None, Shown | None]]:
@@ -127,14 +134,17 @@ class Folder:
         events = [_event(entry) for entry in entries]
         asked = [*{event.query_id: None for event in events if event and event.query_id}]
         contents = await self._ledger.shown(asked) if asked else []
-        known = {query_id: _shown(content) for query_id, content in zip(asked, contents, strict=True) if content}
+        known: dict[str, Shown | None] = {}
+        for query_id, content in zip(asked, contents, strict=True):
+            known[query_id] = _shown(content) if content else None
+            await asyncio.sleep(0)  # requests that the same loop serves go before the next one
         return [
             (entry, event, known.get(event.query_id) if event else None)
             for entry, event in zip(entries, events, strict=True)
         ]
 
     async def _read(self, entry: Pending, event: Event | None, seen: Shown | None) -> _Read:
-        await asyncio.sleep(0)  # requests that the same loop serves go before the next one
+        await asyncio.sleep(0)
         nothing = Folded(entry.id, entry.user, "", {})
         if event is None:
             return _Read(nothing, "unreadable")
@@ -163,6 +173,18 @@ def _top(event: Event, seen: Shown) -> tuple[float, bool] | None:
         return None
     name, weight = max(seen.attributes.items(), key=lambda item: item[1])
     return weight, attribute_field(name) == attribute_field(event.object_id)
+def _steps(read: Iterable[_Read]) -> Iterator[list[_Read]]:
+    """What is folded at once."""
+    step: list[_Read] = []
+    sums = 0
+    for each in read:
+        step.append(each)
+        sums += sum(map(len, each.folded.additions.values()))
+        if sums >= MOST_SUMS:
+            yield step
+            step, sums = [], 0
+    if step:
+        yield step
 
 
 def _event(entry: Pending) -> Event | None:
