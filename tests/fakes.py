@@ -22,7 +22,7 @@ import redis
 from service.bundle import MANIFEST, version_of
 from service.evidence import HalfLives, Observed, observed
 from service.feedback import keys
-from service.feedback.ledger import Entry, Fields, Folded, Limits
+from service.feedback.ledger import Entry, Fields, Folded, Ledger, Limits
 from service.feedback.memory import MemoryLedger
 from service.scoring import RowScores
 from service.telemetry import Telemetry
@@ -157,6 +157,13 @@ class FakeLedger:
         return [self.known.get(query_id) for query_id in query_ids]
 
 
+async def fold_in(ledger: Ledger, key: str, fields: Mapping[bytes, Observed]) -> None:
+    """Add evidence by an event of its own, of which nothing else waits."""
+    await ledger.append([Entry(random.randbytes(16), "", "", b"")])
+    (waiting,) = await ledger.waiting("test", 1)
+    await ledger.fold("test", [Folded(waiting.id, "", "", {key: fields})])
+
+
 class EvidenceLedger(MemoryLedger):
     """One in process that evidence is put into by hand, and that remembers what is read; it may fail, or be held."""
 
@@ -178,9 +185,7 @@ class EvidenceLedger(MemoryLedger):
 
     async def add(self, key: str, fields: Mapping[bytes, Observed]) -> None:
         """Add evidence as the fold does."""
-        await self.append([Entry(random.randbytes(16), "", "", b"")])
-        (waiting,) = await self.waiting("test", 1)
-        await self.fold("test", [Folded(waiting.id, "", "", {key: fields})])
+        await fold_in(self, key, fields)
 
     async def evidence(self, keys: Sequence[str], fields: Sequence[bytes] = ()) -> list[Fields]:
         self.read.append([*keys])

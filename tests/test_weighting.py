@@ -2,22 +2,28 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Sequence
 
 import pytest
-from fakes import FakeModel, FakeScorer, FakeSecondLevel, run, until
+from fakes import EvidenceLedger, FakeModel, FakeScorer, FakeSecondLevel, run, until
 
 from service.batching import Batcher
 from service.cache.levels import PairCache
 from service.cache.memory import MemoryCache
 from service.errors import BadInput, DeadlineExceeded, ModelFailed, Overloaded, RankerError
+from service.evidence import HalfLives, Shrinkage
+from service.feedback import keys
+from service.feedback.dynamics import Dynamics, Options
+from service.feedback.people import Personal
+from service.feedback.snapshots import Snapshots
 from service.inflight import InFlight
 from service.prior import Prior
-from service.scoring import RowScores
+from service.scoring import PairScore, RowScores
 from service.telemetry import JsonLines, Telemetry, request_id
 from service.text import Row, Tokenizer, attribute_key
-from service.weighting import Cache, Scorer, Weigher
+from service.weighting import Cache, Scorer, Weigher, Weighting
 
 
 def weigher(
@@ -331,5 +337,117 @@ def test_a_model_that_hangs_keeps_nobody_past_the_deadline(tokenizer: Tokenizer)
                 with pytest.raises((DeadlineExceeded, Overloaded)):
                     await it.weigh(f"rug {n}", ["color"], deadline=time.monotonic() + 0.02)
             model.gate.set()
+
+    run(work)
+
+
+class States(FakeScorer):
+    """Says that the last word of the query states every attribute."""
+
+    async def score(self, rows: Sequence[Row]) -> list[RowScores]:
+        scores = await super().score(rows)
+        for score in scores:
+            score.value_logits[:, -1] = 9.0
+        return scores
+
+
+def moved(
+    tokenizer: Tokenizer, ledger: EvidenceLedger, *, cache: Cache | None = None, scorer: Scorer | None = None
+) -> Weigher:
+    """A weigher with feedback on."""
+    options = Options(HalfLives(1e9, 1e9), Shrinkage(1e-6, 0.5, 5), 1.0, 0.0, 0.3, Personal(0.5, 0.5, 1.0))
+    return Weigher(
+        tokenizer, scorer or FakeScorer(), cache or FakeSecondLevel(), InFlight(), Prior({}, 0.0), Telemetry(),
+        temperature=1e4, value_threshold=0.5, dynamics=Dynamics(Snapshots(ledger), options),
+    )  # fmt: skip
+
+
+def weights_of(weighting: Weighting) -> dict[str, float]:
+    return {found.attribute: found.weight for found in weighting.attributes}
+
+
+def test_evidence_moves_weights_and_leaves_logits(tokenizer: Tokenizer) -> None:
+    async def work() -> None:
+        ledger = EvidenceLedger()
+        await ledger.say(keys.query_scope("red rug"), size=3)
+        plain = await weigher(tokenizer, FakeScorer(), FakeSecondLevel()).weigh("red rug", ["color", "size"])
+        found = await moved(tokenizer, ledger).weigh("red rug", ["color", "size"])
+        before, after = weights_of(plain), weights_of(found)
+        assert after["size"] / after["color"] == pytest.approx(3 * before["size"] / before["color"], rel=1e-5)
+        assert {each.logit for each in found.attributes} == {each.logit for each in plain.attributes}
+        assert found.entropy == pytest.approx(-sum(weight * math.log(weight) for weight in after.values()))
+
+    run(work)
+
+
+def test_an_answer_again_is_the_same_until_evidence_is_another(tokenizer: Tokenizer) -> None:
+    async def work() -> None:
+        ledger = EvidenceLedger()
+        it = moved(tokenizer, ledger)
+        await it.weigh("red rug", ["color", "size"])
+        first, second = [await it.weigh("red rug", ["color", "size"]) for _ in range(2)]
+        assert (first.attributes, first.entropy, first.hits) == (second.attributes, second.entropy, second.hits)
+        await ledger.say(keys.EVERYTHING, size=3)
+        fresh = await moved(tokenizer, ledger).weigh("red rug", ["color", "size"])
+        assert weights_of(fresh) != weights_of(first)
+
+    run(work)
+
+
+def test_an_answer_again_has_the_words_of_its_own_query(tokenizer: Tokenizer) -> None:
+    async def work() -> None:
+        it = moved(tokenizer, EvidenceLedger(), scorer=States())
+        found = [
+            (await it.weigh(query, ["color"])).attributes[0].values[0].text for query in ("a rug", "a  RUG", "a rug")
+        ]
+        assert found == ["rug", "RUG", "rug"]
+
+    run(work)
+
+
+def test_evidence_is_asked_for_before_the_pairs_that_are_far(tokenizer: Tokenizer) -> None:
+    async def work() -> None:
+        ledger = EvidenceLedger()
+
+        class Far(FakeSecondLevel):
+            async def far(self, query: bytes, attributes: Sequence[bytes], *, within: float) -> dict[bytes, PairScore]:
+                await asyncio.sleep(0)
+                assert ledger.read == [[keys.query_scope("red rug"), keys.EVERYTHING]]
+                return await super().far(query, attributes, within=within)
+
+        await moved(tokenizer, ledger, cache=Far()).weigh("red rug", ["color"])
+
+    run(work)
+
+
+def test_evidence_that_does_not_come_takes_half_of_the_time_and_fails_nothing(tokenizer: Tokenizer) -> None:
+    async def work() -> None:
+        ledger = EvidenceLedger()
+        ledger.gate.clear()
+        it = moved(tokenizer, ledger)
+        found = await it.weigh("red rug", ["color", "size"], deadline=time.monotonic() + 0.2)
+        assert found.bent
+        assert found.bent.evidence is None
+
+    run(work)
+
+
+def test_the_kind_that_the_query_states_is_a_scope(tokenizer: Tokenizer) -> None:
+    async def work() -> None:
+        it = moved(tokenizer, EvidenceLedger(), scorer=States())
+        stated = await it.weigh("red rug", ["color", "product_type"])
+        given = await it.weigh("red rug", ["color", "product_type"], kind="carpet")
+        none = await it.weigh("red rug", ["color"])
+        scopes = [each.behaviour.scopes[1:-1] for each in (stated, given, none) if each.behaviour]
+        assert scopes == [(keys.kind_scope("rug"),), (keys.kind_scope("carpet"),), ()]
+
+    run(work)
+
+
+def test_values_are_read_without_evidence(tokenizer: Tokenizer) -> None:
+    async def work() -> None:
+        ledger = EvidenceLedger()
+        await moved(tokenizer, ledger).known("red rug", ["color"])
+        assert ledger.read == []
 
     run(work)

@@ -1,0 +1,196 @@
+"""What feedback adds over HTTP: ids for events, parts of a weight, what is known of users and scopes, deletion."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fakes import fold_in
+from starlette.testclient import TestClient
+
+from service.app import create_app
+from service.evidence import observed
+from service.feedback import keys, shown
+from service.feedback.dynamics import Dynamics
+from service.settings import Settings
+
+ADMIN = {"x-api-key": "master"}
+RUG: dict[str, Any] = {"query": "red wool rug", "attributes": ["color", "material", "size", "price"]}
+RUGS: dict[str, Any] = {
+    "query": "wool rug",
+    "products": [
+        {"id": "a", "title": "Rug", "attributes": {"color": "red", "material": ["wool", "silk"], "height": 3}},
+        {"id": "b", "title": "Rug", "attributes": {"color": "blue", "material": "jute", "height": None}},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[TestClient]:
+    """The service with feedback, an admin key, and nothing that folds."""
+    settings = Settings.model_validate({"device": "cpu", "feedback": True, "fold": False, "admin_key": "master"})
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def opened(service: TestClient) -> Iterator[TestClient]:
+    """The same, nothing of which is left for the next test."""
+    yield service
+    service.delete("/admin/dynamics", params={"scope": "all"}, headers=ADMIN)
+    service.delete("/v1/users/anna")
+
+
+def learn(client: TestClient, key: str, *fields: bytes) -> None:
+    """Fold evidence that these were chosen ten times as often as expected."""
+    ledger, dynamics = client.app_state["ledger"], client.app_state["dynamics"]
+    assert isinstance(dynamics, Dynamics)
+    seen = {field: observed(1000, 100, 2e9, "name") for field in fields}
+    asyncio.run(fold_in(ledger, key, seen))
+    dynamics.snapshots.forget(key)
+
+
+def user(client: TestClient, name: str) -> str:
+    return keys.user_key(keys.hashed(name, client.app_state["feedback_key"]))
+
+
+def known(client: TestClient, query_id: str) -> shown.Shown:
+    (content,) = asyncio.run(client.app_state["ledger"].shown([query_id]))
+    return shown.decode(content)
+
+
+def post(client: TestClient, body: object, path: str = "/v1/weights") -> Any:
+    return client.post(path, json=body).json()
+
+
+def test_every_answer_has_an_id_of_its_own(opened: TestClient) -> None:
+    batch = post(opened, {"requests": [RUG, RUG]}, "/v1/weights/batch")["results"]
+    answers = [post(opened, RUG), post(opened, RUG), *batch, post(opened, RUGS, "/v1/rank")]
+    ids = {answer["query_id"] for answer in answers}
+    assert len(ids) == 5
+    assert all(len(each) == 32 and set(each) <= set("0123456789abcdef") for each in ids)
+
+
+def test_of_weights_it_is_known_what_was_shown_and_in_which_order(opened: TestClient) -> None:
+    first = post(opened, RUG)
+    learn(opened, keys.EVERYTHING, keys.attribute_field("price"))
+    answer = post(opened, RUG | {"top_k": 3})
+    found = known(opened, answer["query_id"])
+    assert found.scopes == (keys.query_scope(RUG["query"]), keys.EVERYTHING)
+    model = {each["attribute"]: each["weight"] for each in first["weights"]}
+    assert [*found.attributes.items()] == [(each["attribute"], model[each["attribute"]]) for each in answer["weights"]]
+    assert (len(found.attributes), found.products, found.explored) == (3, (), False)
+
+
+def test_of_a_ranking_the_products_are_known_with_values_and_matches(opened: TestClient) -> None:
+    answer = post(opened, RUGS | {"explain": True, "product_type": "rug"}, "/v1/rank")
+    found = known(opened, answer["query_id"])
+    assert found.scopes[1] == keys.kind_scope("rug")
+    assert [each.id for each in found.products] == [each["id"] for each in answer["results"]]
+    values = {each.id: each.values for each in found.products}
+    assert {name: text for name, (text, _) in values["a"].items()} == {
+        "color": "red",
+        "material": "wool, silk",
+        "height": "3",
+    }
+    (term,) = [t for r in answer["results"] if r["id"] == "a" for t in r["terms"] if t.get("attribute") == "material"]
+    assert values["a"]["material"][1] == pytest.approx(term["match"])
+    assert values["a"]["color"][1] == 0
+
+
+def test_an_answer_says_how_much_of_a_weight_is_evidence(opened: TestClient) -> None:
+    before = {each["attribute"]: each["weight"] for each in post(opened, RUG)["weights"]}
+    learn(opened, keys.EVERYTHING, keys.attribute_field("Price"))
+    for each in post(opened, RUG)["weights"]:
+        assert each["weight"] - each["evidence"] == pytest.approx(before[each["attribute"]])
+        assert (each["evidence"] > 0) == (each["attribute"] == "price")
+    assert not any("evidence" in each for each in post(opened, RUGS, "/v1/rank")["weights"])
+
+
+def test_a_user_has_weights_and_an_order_of_their_own(opened: TestClient) -> None:
+    learn(opened, user(opened, "anna"), keys.attribute_field("size"), keys.value_field("color", "blue"))
+    answer = post(opened, RUG | {"user_id": "anna"})
+    assert answer["personal"] is True
+    own = {each["attribute"]: each["personal"] for each in answer["weights"]}
+    assert own["size"] > 0 > own["material"]
+    orders = {
+        each["user_id"]: [found["id"] for found in post(opened, RUGS | {"query": "rug"} | each, "/v1/rank")["results"]]
+        for each in ({"user_id": "anna"}, {"user_id": "somebody"})
+    }
+    assert orders == {"anna": ["b", "a"], "somebody": ["a", "b"]}
+    assert "personal" not in post(opened, RUG | {"user_id": "somebody"})
+
+
+def test_what_the_caller_prefers_goes_before_what_a_user_chose(opened: TestClient) -> None:
+    learn(opened, user(opened, "anna"), keys.value_field("color", "blue"))
+    body = RUGS | {"query": "rug", "user_id": "anna", "preferences": {"color": {"red": 1}}}
+    assert post(opened, body, "/v1/rank")["results"][0]["id"] == "a"
+
+
+def test_a_user_can_be_looked_at_and_deleted(opened: TestClient) -> None:
+    learn(opened, user(opened, "a/n n"), keys.attribute_field("Size"), keys.value_field("Color", "Blue"))
+    found = opened.get("/v1/users/a%2Fn%20n").json()
+    ((size,), (blue,)) = found["attributes"], found["values"]
+    assert (size["attribute"], blue["attribute"], blue["value"]) == ("size", "color", "blue")
+    assert size["lift"] == pytest.approx(1.386, abs=0.7)
+    assert opened.delete("/v1/users/a%2Fn%20n").json() == {"deleted": True}
+    assert opened.get("/v1/users/a%2Fn%20n").json() == {"attributes": [], "values": []}
+    assert opened.delete("/v1/users/a%2Fn%20n").json() == {"deleted": False}
+    assert "personal" not in post(opened, RUG | {"user_id": "a/n n"})
+
+
+@pytest.mark.parametrize(
+    ("scope", "key"),
+    [
+        ("all", keys.EVERYTHING),
+        ("query:Red  wool rug", keys.query_scope("red wool rug")),
+        ("kind:Rug", keys.kind_scope("rug")),
+    ],
+)
+def test_a_scope_can_be_looked_at_and_rolled_back(opened: TestClient, scope: str, key: str) -> None:
+    learn(opened, key, keys.attribute_field("price"))
+    asked: dict[str, Any] = {"params": {"scope": scope}, "headers": ADMIN}
+    (price,) = opened.get("/admin/dynamics", **asked).json()["attributes"]
+    assert (price["attribute"], price["lift"] > 0, price["chosen"] > price["expected"]) == ("price", True, True)
+    assert opened.delete("/admin/dynamics", **asked).json() == {"deleted": True}
+    assert opened.get("/admin/dynamics", **asked).json() == {"attributes": [], "values": []}
+    assert "evidence" not in post(opened, RUG | {"product_type": "rug"})["weights"][0]
+
+
+@pytest.mark.parametrize("scope", ["", "query", "query:", "kind: ", "everything", "user:anna", "query:" + "x" * 2000])
+def test_what_is_no_scope_is_refused_by_name(opened: TestClient, scope: str) -> None:
+    answer = opened.get("/admin/dynamics", params={"scope": scope}, headers=ADMIN)
+    assert (answer.status_code, "scope" in answer.json()["error"]["field"]) == (422, True)
+
+
+def test_scopes_want_the_admin_key(opened: TestClient) -> None:
+    for method in ("GET", "DELETE"):
+        assert opened.request(method, "/admin/dynamics", params={"scope": "all"}).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/v1/weights", "/v1/rank"])
+def test_without_feedback_a_user_is_refused_in_a_sentence(client: TestClient, path: str) -> None:
+    answer = client.post(path, json=(RUG if path == "/v1/weights" else RUGS) | {"user_id": "anna"})
+    assert answer.status_code == 422
+    assert answer.json()["error"]["field"] == "user_id"
+    assert "RANKER_FEEDBACK" in answer.json()["error"]["message"]
+
+
+def test_without_feedback_there_is_no_id_and_no_such_route(client: TestClient) -> None:
+    assert "query_id" not in post(client, RUG | {"product_type": "rug"})
+    assert client.get("/v1/users/anna").status_code == 404
+    assert client.get("/admin/dynamics", params={"scope": "all"}).status_code == 404
+
+
+@pytest.mark.parametrize("field", ["user_id", "product_type"])
+@pytest.mark.parametrize("value", ["", "x" * 257, 7])
+def test_a_user_and_a_kind_have_limits(opened: TestClient, field: str, value: object) -> None:
+    assert post(opened, RUG | {field: value})["error"]["field"] == field
+
+
+def test_answers_that_chance_moved_say_so_and_a_sample_is_known() -> None:
+    settings = Settings.model_validate({"device": "cpu", "feedback": True, "explore": 1, "feedback_sample": 0})
+    with TestClient(create_app(settings)) as service:
+        answer = post(service, RUG)
+        assert answer["explored"] is True
+        assert asyncio.run(service.app_state["ledger"].shown([answer["query_id"]])) == [None]
