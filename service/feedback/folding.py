@@ -112,17 +112,13 @@ class Folder:
         if not entries:
             return 0
         read = [await self._read(entry, event, seen) for entry, event, seen in await self._with_shown(entries)]
-        outcomes = await self._ledger.fold(self._consumer, [each.folded for each in read])
-        for each, outcome in zip(read, outcomes, strict=True):
-            if outcome != "gone":
-                self._telemetry.events_folded.labels("capped" if outcome == "capped" else each.word).inc()
-            if outcome == "folded" and each.top and self._calibration is not None:
-                self._calibration.saw(each.top[0], chosen=each.top[1])
         for step in _steps(read):
             outcomes = await self._ledger.fold(self._consumer, [each.folded for each in step])
             for each, outcome in zip(step, outcomes, strict=True):
                 if outcome != "gone":
                     self._telemetry.events_folded.labels("capped" if outcome == "capped" else each.word).inc()
+                if outcome == "folded" and each.top and self._calibration is not None:
+                    self._calibration.saw(each.top[0], chosen=each.top[1])
         return len(entries)
 
     async def _with_shown(self, entries: Sequence[Pending]) -> list[tuple[Pending, Event | None, Shown | None]]:
@@ -173,6 +169,8 @@ def _top(event: Event, seen: Shown) -> tuple[float, bool] | None:
         return None
     name, weight = max(seen.attributes.items(), key=lambda item: item[1])
     return weight, attribute_field(name) == attribute_field(event.object_id)
+
+
 def _steps(read: Iterable[_Read]) -> Iterator[list[_Read]]:
     """What is folded at once."""
     step: list[_Read] = []
