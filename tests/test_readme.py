@@ -101,12 +101,24 @@ def test_the_record_shown_is_one() -> None:
     assert parse(json.loads(line)).values == (((0, 3),), ((4, 8),), ())
 
 
-@pytest.mark.parametrize("package", ["service", "model_export"])
-def test_the_file_tree_names_every_module_at_its_place(package: str) -> None:
-    tree = README.partition("## Files")[2].partition(f"\n{package}/ ")[2]
-    told = re.findall(r"^  (\S+\.py) ", re.split(r"^\S", tree, flags=re.MULTILINE)[0], flags=re.MULTILINE)
-    files = (path.relative_to(ROOT / package) for path in (ROOT / package).rglob("*.py"))
-    assert sorted(told) == sorted(str(path) for path in files if path.name != "__init__.py")
+def told_files() -> Iterator[Path]:
+    """Every path of the file tree, those of one line beside each other."""
+    folder = ROOT
+    tree = README.partition("## Files")[2].partition("```\n")[2].partition("```")[0]
+    for line in tree.splitlines():
+        names = line.strip().split("  ")[0].split(", ")
+        if not line.startswith(" "):
+            folder = ROOT / names[0]
+        yield from (folder / name if line.startswith(" ") else ROOT / name for name in names)
+
+
+def test_what_the_file_tree_names_is_there() -> None:
+    assert not [path for path in told_files() if not path.exists()]
+
+
+def test_the_file_tree_names_every_package() -> None:
+    packages = {path.parent for name in ("service", "model_export") for path in (ROOT / name).rglob("__init__.py")}
+    assert packages <= set(told_files())
 
 
 def test_the_stages_are_told_in_their_order() -> None:
