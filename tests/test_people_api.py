@@ -71,6 +71,12 @@ def test_every_answer_has_an_id_of_its_own(opened: TestClient) -> None:
     assert all(len(each) == 32 and set(each) <= set("0123456789abcdef") for each in ids)
 
 
+@pytest.mark.parametrize(("path", "body"), [("/v1/weights", RUG), ("/v1/rank", RUGS)])
+def test_an_id_of_the_callers_own_is_kept(opened: TestClient, path: str, body: dict[str, Any]) -> None:
+    assert opened.post(path, json=body | {"query_id": "search 7"}).json()["query_id"] == "search 7"
+    assert "material" in known(opened, "search 7").attributes
+
+
 def test_of_weights_it_is_known_what_was_shown_and_in_which_order(opened: TestClient) -> None:
     first = post(opened, RUG)
     learn(opened, keys.EVERYTHING, keys.attribute_field("price"))
@@ -174,6 +180,12 @@ def test_without_feedback_a_user_is_refused_in_a_sentence(client: TestClient, pa
     assert answer.status_code == 422
     assert answer.json()["error"]["field"] == "user_id"
     assert "RANKER_FEEDBACK" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(("path", "body"), [("/v1/weights", RUG), ("/v1/rank", RUGS)])
+def test_without_feedback_an_id_is_refused_in_a_sentence(client: TestClient, path: str, body: dict[str, Any]) -> None:
+    error = client.post(path, json=body | {"query_id": "search 7"}).json()["error"]
+    assert (error["field"], "RANKER_FEEDBACK" in error["message"]) == ("query_id", True)
 
 
 def test_without_feedback_there_is_no_id_and_no_such_route(client: TestClient) -> None:

@@ -16,12 +16,14 @@ from typing_extensions import TypedDict
 from service.api.direct import WhileConnected, counted
 from service.api.schemas import (
     PRODUCT_TYPE,
+    QUERY_ID,
     USER_ID,
     AppliedAnswer,
     Attribute,
     ModelName,
     ProductType,
     Query,
+    QueryId,
     UserId,
     Wire,
     applied_answer,
@@ -29,7 +31,7 @@ from service.api.schemas import (
     model_name,
     tell_parts,
 )
-from service.api.showing import new_query_id, person_of
+from service.api.showing import person_of, query_id_of
 from service.api.state import state
 from service.bundle import Bundle
 from service.feedback.shown import MOST_PRODUCTS
@@ -99,6 +101,7 @@ class RankRequest(Wire):
     user_id: UserId | None = Field(
         None, description=f"{USER_ID} Values that they chose are preferred where `preferences` names none."
     )
+    query_id: QueryId | None = Field(None, description=QUERY_ID)
     fallback: bool = Field(
         False,
         description="When the model cannot answer in time, rank by what is known and by words alone; `degraded` and "
@@ -200,7 +203,7 @@ async def rank(body: RankRequest, request: Request, deadline: float) -> RankAnsw
         )
     answer = _answer(ranking, body, deployment.bundle)
     answered = ((body.products[each.index].id, products[each.index], each) for each in ranking.products[: body.top_k])
-    if query_id := new_query_id(request, ranking.weighting, None, islice(answered, MOST_PRODUCTS)):
+    if query_id := query_id_of(request, body.query_id, ranking.weighting, None, islice(answered, MOST_PRODUCTS)):
         answer["query_id"] = query_id
     return answer
 

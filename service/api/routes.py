@@ -27,7 +27,7 @@ from service.api.schemas import (
     WeightsRequest,
     weights_answer,
 )
-from service.api.showing import new_query_id, person_of
+from service.api.showing import person_of, query_id_of
 from service.api.state import state
 from service.deployment import Deployment
 from service.errors import SwapRefused
@@ -56,7 +56,7 @@ async def _weigh(
             while_scoring=while_scoring,
         )
     answer = weights_answer(weighting, wanted, deployment.bundle)
-    if query_id := new_query_id(request, weighting, wanted.top_k):
+    if query_id := query_id_of(request, wanted.query_id, weighting, wanted.top_k):
         answer["query_id"] = query_id
     return answer
 

@@ -30,6 +30,7 @@ MAX_QUERY_CHARACTERS = 1024
 MAX_ATTRIBUTES = 256
 MAX_ATTRIBUTE_CHARACTERS = 128
 MAX_PRODUCT_TYPE_CHARACTERS = 256
+MAX_QUERY_ID_CHARACTERS = 128
 MAX_BATCH = 64
 MAX_FIELDS = 16
 """Of one attribute."""
@@ -79,6 +80,11 @@ PRODUCT_TYPE = (
     "The kind of product, where the caller knows it; else the one that the query states, where an attribute "
     "is called so. Rules for that kind hold, and with feedback on, choices made for it count."
 )
+QueryId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_QUERY_ID_CHARACTERS)]
+QUERY_ID = (
+    "With feedback on: your own id of this search, which events name; without it the answer has a new one. Of two "
+    "answers with one id the later one is what events refer to."
+)
 USER_ID = "With feedback on: for whom the answer is; what they chose has a bounded part in it. A keyed hash is kept."
 
 
@@ -114,6 +120,7 @@ class WeightsRequest(Wire):
     )
     product_type: ProductType | None = Field(None, description=PRODUCT_TYPE)
     user_id: UserId | None = Field(None, description=USER_ID)
+    query_id: QueryId | None = Field(None, description=QUERY_ID)
     format: Engine | None = Field(
         None,
         description="Also answer the weights as this search engine's boosts: `fields` of `multi_match` (OpenSearch, "

@@ -19,6 +19,8 @@ from service.weighting import Weighting
 
 OFF = "feedback is off in this service, so it knows nobody; RANKER_FEEDBACK turns it on"
 
+OFF_FOR_EVENTS = "feedback is off in this service, so no event can refer to an answer; RANKER_FEEDBACK turns it on"
+
 
 def person_of(request: Request, user_id: str | None) -> str:
     """The key of the user whom a request names, "" where it names none. Raises BadInput where feedback is off."""
@@ -30,21 +32,26 @@ def person_of(request: Request, user_id: str | None) -> str:
     return keys.user_key(keys.hashed(user_id, opened["feedback_key"]))
 
 
-def new_query_id(
+def query_id_of(
     request: Request,
+    given: str | None,
     weighting: Weighting | None,
     attributes: int | None,
     products: Iterable[tuple[str, Product, RankedProduct]] = (),
 ) -> str | None:
-    """An id for an answer, None where feedback is off; of a share of them it is known what they showed.
+    """The id of an answer, the caller's where one is given, None where feedback is off; of a share of them it is known
+    what they showed.
 
-    That are so many attributes, all where it is None, and these products with their ids, in the order answered.
+    That are so many attributes, all where it is None, and these products with their ids, in the order answered. Raises
+    BadInput for an id where feedback is off.
     """
     opened = state(request)
     ledger = opened["ledger"]
     if not ledger:
+        if given is not None:
+            raise BadInput(OFF_FOR_EVENTS, "query_id")
         return None
-    query_id = f"{random.getrandbits(128):032x}"
+    query_id = given or f"{random.getrandbits(128):032x}"
     if weighting and weighting.bent and random.random() < opened["settings"].feedback_sample:
         ledger.show(query_id, _shown(weighting, attributes, [_product(*each) for each in products]))
     return query_id
