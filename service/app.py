@@ -172,7 +172,7 @@ async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack,
     rules = RedisRules(client, prefix=settings.redis_prefix) if client else None
     ledger = _ledger(client, redis, settings, telemetry) if settings.feedback else None
     snapshots = await stack.enter_async_context(Snapshots(ledger)) if ledger else None
-    dynamics = Dynamics(snapshots, _dynamics_options(settings)) if snapshots else None
+    dynamics = Dynamics(snapshots, dynamics_options(settings)) if snapshots else None
 
     rulebook = await stack.enter_async_context(Rulebook(telemetry, file=settings.rules, store=rules))
     parser = Parser(Units.read())
@@ -241,7 +241,16 @@ def _half_lives(settings: Settings) -> HalfLives:
 
 def _ledger(client: Client | None, redis: RedisCache | None, settings: Settings, telemetry: Telemetry) -> Ledger:
     """Where feedback is kept."""
-    limits = Limits(
+    limits = feedback_limits(settings)
+    if client and redis:
+        return RedisLedger(client, redis, limits, telemetry, prefix=settings.redis_prefix)
+    logger.warning("feedback is kept in process: it is lost with it")
+    return MemoryLedger(limits, telemetry)
+
+
+def feedback_limits(settings: Settings) -> Limits:
+    """How much feedback is kept, and for how long."""
+    return Limits(
         _half_lives(settings),
         window_s=settings.feedback_window_s,
         waiting=settings.feedback_waiting,
@@ -250,17 +259,16 @@ def _ledger(client: Client | None, redis: RedisCache | None, settings: Settings,
         ttl_s=settings.feedback_ttl_s,
         shown_s=settings.feedback_shown_s,
     )
-    if client and redis:
-        return RedisLedger(client, redis, limits, telemetry, prefix=settings.redis_prefix)
-    logger.warning("feedback is kept in process: it is lost with it")
-    return MemoryLedger(limits, telemetry)
 
 
-def _dynamics_options(settings: Settings) -> Options:
+def dynamics_options(settings: Settings) -> Options:
+    """How evidence becomes lifts and likings."""
     return Options(
         HalfLives(settings.feedback_short_s, settings.feedback_long_s),
         Shrinkage(settings.feedback_prior, settings.feedback_short_share, settings.feedback_limit),
+        value_prior=settings.feedback_value_prior,
         strength=settings.feedback_strength,
+        liking=settings.feedback_liking,
         explore=settings.explore,
         explore_scale=settings.explore_scale,
         personal=Personal(settings.personal_share, settings.personal_balance, settings.personal_divergence),

@@ -79,6 +79,23 @@ def merged(one: Observed, other: Observed, half_lives: HalfLives) -> Observed:
     )
 
 
+def without(found: Observed, part: Observed, half_lives: HalfLives) -> Observed:
+    """What is left of sums without a part of them, at the later one's time: what `merged` put together, taken apart.
+
+    No sum is below 0: the two may have been read at different times.
+    """
+    at = max(found.at, part.at)
+    a, b = at_time(found, at, half_lives), at_time(part, at, half_lives)
+    return Observed(
+        max(0.0, a.chosen_short - b.chosen_short),
+        max(0.0, a.chosen_long - b.chosen_long),
+        max(0.0, a.expected_short - b.expected_short),
+        max(0.0, a.expected_long - b.expected_long),
+        at,
+        found.name,
+    )
+
+
 def lift(found: Observed, now: float, half_lives: HalfLives, shrinkage: Shrinkage, *, parent: float = 0.0) -> float:
     """Log of the shrunk ratio of chosen to expected, in nats: what is to be added to a logit.
 

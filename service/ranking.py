@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from service.bundle import Formula
 from service.errors import DeadlineExceeded, ModelFailed, Overloaded
-from service.matching.parsing import Parser
+from service.feedback.keys import plain_value, value_text
+from service.matching.parsing import Parser, Value
 from service.relevance import Cosine, Product, Scored, Wishes
 from service.telemetry import Telemetry
 from service.weighting import Weigher, Weighting, wanted_by
@@ -104,8 +105,7 @@ class Ranker:
         Raises BadInput for a query that cannot be read, what weighing and embedding raise, and DeadlineExceeded when
         they took too long. With `fallback` the weights are those that weighing falls back to, and texts that cannot be
         embedded in time have no cosine: of names, those that read the same still mean the same. With
-        feedback on, `kind` and `person` are as in weighing, and the values that people chose are preferred where
-        neither the query states any nor `preferences` names any.
+        feedback on, `kind` and `person` are as in weighing, and products with values that people chose gain by it.
         """
         self._weigher.tokens(query)  # which refuses an unreadable query, also where there is nothing to weigh
         wishes = Wishes(query, self._parser, self._formula)
@@ -128,7 +128,7 @@ class Ranker:
             async with while_scoring or nullcontext():
                 by = wanted_by(time.monotonic(), deadline, fallback=fallback)
                 await self._join(wishes, names, preferences or {}, partial(self._embedder.vectors, deadline=by))
-                _learn(wishes, names, weighting)
+                _learn(wishes, weighting)
                 read = await _in_turns(wishes.read, products)
                 texts = [*wishes.own_texts(), *(text for each in read for text in each.texts())]
                 cosine = await self._cosine(texts, by)
@@ -136,7 +136,7 @@ class Ranker:
             if not fallback:
                 raise
             await self._join(wishes, names, preferences or {}, _apart)
-            _learn(wishes, names, weighting)
+            _learn(wishes, weighting)
             read, cosine = await _in_turns(wishes.read, products), _no_cosine
             if not degraded:  # else the weigher has counted this answer
                 self._telemetry.degraded.labels(error.code).inc()
@@ -179,12 +179,16 @@ class Ranker:
         return lambda one, other: float(vectors[one] @ vectors[other])
 
 
-def _learn(wishes: Wishes, names: Sequence[str], weighting: Weighting | None) -> None:
-    """Prefer what people chose where nothing else is wanted."""
-    if weighting and weighting.behaviour:
-        others = [name for name in names if not wishes.wanted(name)]
-        for name, values in weighting.behaviour.preferences(others).items():
-            wishes.prefer(name, values)
+def _learn(wishes: Wishes, weighting: Weighting | None) -> None:
+    """Like the values that people chose, but of attributes that a rule hides."""
+    if weighting and (behaviour := weighting.behaviour):
+        found = behaviour.preferences([each.attribute for each in weighting.attributes])
+        most = behaviour.liking
+
+        def liking(name: str, value: Value) -> float:
+            return most * found[name].get(plain_value(value_text(value)), 0.0) if name in found else 0.0
+
+        wishes.like(liking)
 
 
 def attributes_of(products: Sequence[Product]) -> list[str]:

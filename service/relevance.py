@@ -1,13 +1,16 @@
 """What a product is worth to a query: a score and the terms that it is made of.
 
     score = cosine + overlap_share · overlap − exclusion · excluded + Σ_a strength · weight_a · match_a
+            + Σ_a liking_a
 
 - cosine: of the text that the query affirms and the product's text;
 - overlap: the share of the affirmed words that the text has;
 - excluded: of the phrases that the query negates, the largest share of one's words that the text affirms less the share
   that it denies ("without wheels");
 - match_a in [-1, 1]: how well the product's value of an attribute agrees with what is wanted of it, a mean over what is
-  wanted in which each counts by how sure that is; 0 where nothing is wanted or the product has no value.
+  wanted in which each counts by how sure that is; 0 where nothing is wanted or the product has no value;
+- liking_a: by how much more people choose the product's very value than others, or less; whether the query states
+  anything of the attribute or not, and whatever its weight: a value that nobody minds has a liking near 0.
 
 Knows: the formula, what of a query is wanted. Does not know: models, where weights, values and vectors come from.
 """
@@ -68,11 +71,20 @@ class Compared(NamedTuple):
         return total / len(self.wishes)
 
 
+class Liked(NamedTuple):
+    """A product's value that people choose more often than others, or less; `value` is what it adds to the score."""
+
+    attribute: str
+    found: Value
+    value: float
+
+
 class Read(NamedTuple):
     """A product, its text and what of it is wanted, as far as that can be told without an embedding."""
 
     text: str
     compared: tuple[Compared, ...]
+    liked: tuple[Liked, ...] = ()
 
     def texts(self) -> Iterator[str]:
         """Every text whose embedding the score needs."""
@@ -101,11 +113,15 @@ class TextTerm(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """A product's score: the text's value and those of all terms, added up. Terms without effect are left out."""
+    """A product's score: the values of the text, of all terms and of what is liked, added up.
+
+    What has no effect is left out.
+    """
 
     score: float
     text: TextTerm
     terms: tuple[Term, ...]
+    liked: tuple[Liked, ...] = ()
 
 
 class Wishes:
@@ -119,6 +135,7 @@ class Wishes:
         self._excluded = [frozenset(wording.words(query[start:end])) for start, end in spans]
         self._wishes: dict[str, tuple[Wish, ...]] = {}
         self._weights: Mapping[str, float] = {}
+        self._liking: Callable[[str, Value], float] | None = None
 
     def weigh(self, weights: Mapping[str, float]) -> None:
         """Take the weight of every attribute."""
@@ -139,13 +156,22 @@ class Wishes:
         """Want these values, each so strongly."""
         self._wishes[attribute] = tuple(Wish(text, share, self._parser.wanted(text)) for text, share in values.items())
 
+    def like(self, liking: Callable[[str, Value], float]) -> None:
+        """Add so much to a product's score as this tells for each of its attributes and values."""
+        self._liking = liking
+
     def wanted(self, attribute: str) -> bool:
         """Whether anything is wanted of it."""
         return bool(self._wishes.get(attribute))
 
     def read(self, product: Product) -> Read:
         """The product, beside what is wanted now."""
-        return Read(product.text, tuple(self._compared(product.attributes)))
+        return Read(product.text, tuple(self._compared(product.attributes)), tuple(self._liked(product.attributes)))
+
+    def _liked(self, attributes: Mapping[str, Value]) -> Iterator[Liked]:
+        for attribute, value in attributes.items() if self._liking else ():
+            if self._liking and (found := self._liking(attribute, value)):
+                yield Liked(attribute, value, found)
 
     def _compared(self, attributes: Mapping[str, Value]) -> Iterator[Compared]:
         for attribute, wishes in self._wishes.items():
@@ -165,7 +191,8 @@ class Wishes:
         """The product's score; `cosine` is asked about `own_texts` beside the product's texts."""
         text = self._text(read.text, cosine)
         terms = tuple(self._terms(read, cosine))
-        return Scored(text.value + sum(term.value for term in terms), text, terms)
+        score = text.value + sum(term.value for term in terms) + sum(each.value for each in read.liked)
+        return Scored(score, text, terms, read.liked)
 
     def _text(self, text: str, cosine: Cosine) -> TextTerm:
         overlap = wording.overlap(self._words, frozenset(wording.words(text)))

@@ -27,7 +27,9 @@ def options(**changes: Any) -> Options:
     given: dict[str, Any] = {
         "half_lives": HalfLives(1e9, 1e9),
         "shrinkage": Shrinkage(prior=1e-6, short_share=0.5, limit=5),
+        "value_prior": 1e-6,
         "strength": 1.0,
+        "liking": 0.1,
         "explore": 0.0,
         "explore_scale": 0.3,
         "personal": Personal(0.5, 0.75, 1.0),
@@ -198,7 +200,22 @@ def test_a_persons_values_are_balanced_with_popular_ones() -> None:
         await ledger.add(ANNA, value("green", 3))
         (found,) = (await settled(ledger, person=ANNA)).preferences(["color"]).values()
         strength = math.tanh(math.log(3))
-        assert found == pytest.approx({"green": 0.75 * strength, "navy": 0.25 * strength}, abs=1e-6)
+        assert found == pytest.approx({"green": strength, "navy": 0.5 * strength}, abs=1e-6)
+
+    run(work)
+
+
+def test_a_choice_that_is_part_of_every_scope_counts_once() -> None:
+    async def work() -> None:
+        ledger = EvidenceLedger()
+        for scope in (keys.query_scope("red rug"), keys.kind_scope("rug"), keys.EVERYTHING):
+            await ledger.say(scope, brand=3)
+        shrinkage = Shrinkage(prior=1000, short_share=0.5, limit=5)
+        found = await settled(ledger, kind="rug", shrinkage=shrinkage)
+        alone = EvidenceLedger()
+        await alone.say(keys.query_scope("red rug"), brand=3)
+        once = await settled(alone, kind="rug", shrinkage=shrinkage)
+        assert bend(found).weights == pytest.approx(bend(once).weights)
 
     run(work)
 

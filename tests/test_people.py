@@ -42,7 +42,12 @@ def test_the_divergence_is_that_of_jensen_and_shannon() -> None:
 
 def test_own_and_popular_values_are_balanced() -> None:
     personal = Personal(0.3, 0.75, 0.1)
-    assert tastes({"red": 0.4, "blue": 0.4}, {"blue": 0.8}, personal) == pytest.approx({"blue": 0.7, "red": 0.1})
+    assert tastes({"red": 0.4, "blue": 0.4}, {"blue": 0.4}, personal) == pytest.approx({"blue": 0.6, "red": 0.2})
+
+
+def test_balanced_evenly_a_person_loses_nothing_of_what_is_popular_and_strengths_stay_bounded() -> None:
+    found = tastes({"red": 0.4, "blue": 0.9}, {"blue": 0.8, "green": -0.3}, Personal(0.3, 0.5, 0.1))
+    assert found == {"blue": 1.0, "red": 0.4, "green": -0.3}
 
 
 def test_for_somebody_unknown_popular_values_count_in_full() -> None:

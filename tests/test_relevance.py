@@ -84,6 +84,14 @@ def test_preferences_step_in_with_their_strength_and_sign(parser: Parser) -> Non
     assert matches == pytest.approx([(0.5 * 1 + -1.0 * -1) / 2, (0.5 * -1 + -1.0 * 1) / 2])
 
 
+def test_a_liked_value_adds_to_the_score_whatever_its_attributes_weight(parser: Parser) -> None:
+    wishes = Wishes("rug", parser, FORMULA)
+    wishes.like(lambda name, value: 0.07 if (name, value) == ("color", "Navy  blue") else 0.0)
+    liked, other = (wishes.scored(wishes.read(Product("rug", {"color": c})), cosine) for c in ("Navy  blue", "red"))
+    assert liked.score - other.score == pytest.approx(0.07)
+    assert liked.liked == (("color", "Navy  blue", 0.07),)
+
+
 def test_what_is_stated_for_one_name_can_be_wanted_of_another(parser: Parser) -> None:
     wishes = Wishes("red rug", parser, FORMULA)
     wishes.weigh({"product_colour": 1.0})

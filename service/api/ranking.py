@@ -149,13 +149,22 @@ class AttributeTermAnswer(TypedDict):
     value: float
 
 
+class LikedTermAnswer(TypedDict):
+    """What a value adds that people choose more often than others, or less; `value` is below 0 where less."""
+
+    term: Literal["liked"]
+    attribute: str
+    found: Any
+    value: float
+
+
 class ResultAnswer(TypedDict):
     """A product; `index` is its place in the request. Its terms' values add up to the score."""
 
     id: str
     index: int
     score: float
-    terms: NotRequired[list[TextTermAnswer | AttributeTermAnswer]]
+    terms: NotRequired[list[TextTermAnswer | AttributeTermAnswer | LikedTermAnswer]]
 
 
 class RankWeightAnswer(TypedDict):
@@ -241,7 +250,7 @@ def _result(found: RankedProduct, body: RankRequest) -> ResultAnswer:
     return result
 
 
-def _terms(found: RankedProduct) -> Iterator[TextTermAnswer | AttributeTermAnswer]:
+def _terms(found: RankedProduct) -> Iterator[TextTermAnswer | AttributeTermAnswer | LikedTermAnswer]:
     cosine, overlap, excluded, value = found.scored.text
     yield {"term": "text", "cosine": cosine, "overlap": overlap, "excluded": excluded, "value": value}
     for term in found.scored.terms:
@@ -254,3 +263,5 @@ def _terms(found: RankedProduct) -> Iterator[TextTermAnswer | AttributeTermAnswe
             "match": term.match,
             "value": term.value,
         }
+    for liked in found.scored.liked:
+        yield {"term": "liked", "attribute": liked.attribute, "found": liked.found, "value": liked.value}

@@ -53,7 +53,7 @@ def query_id_of(
         return None
     query_id = given or f"{random.getrandbits(128):032x}"
     if weighting and weighting.bent and random.random() < opened["settings"].feedback_sample:
-        ledger.show(query_id, _shown(weighting, attributes, [_product(*each) for each in products]))
+        ledger.show(query_id, _shown(weighting, attributes, [shown_product(*each) for each in products]))
     return query_id
 
 
@@ -72,16 +72,11 @@ def _shown(weighting: Weighting, attributes: int | None, products: Sequence[Show
     return content
 
 
-def _product(identity: str, product: Product, ranked: RankedProduct) -> ShownProduct:
+def shown_product(identity: str, product: Product, ranked: RankedProduct) -> ShownProduct:
+    """What is known of a product that was answered under this id."""
     matches = {term.attribute: term.match for term in ranked.scored.terms}
     return ShownProduct(identity, _values(product.attributes, matches))
 
 
 def _values(attributes: Mapping[str, Value], matches: Mapping[str, float]) -> dict[str, tuple[str, float]]:
-    return {name: (_text(value), matches.get(name, 0.0)) for name, value in attributes.items()}
-
-
-def _text(value: Value) -> str:
-    """A value as one text, no longer than what tells values apart."""
-    text = value if isinstance(value, str) else ", ".join(map(str, value if isinstance(value, list) else [value]))
-    return text[: keys.MOST_VALUE_CHARACTERS]
+    return {name: (keys.value_text(value), matches.get(name, 0.0)) for name, value in attributes.items()}

@@ -25,9 +25,9 @@ from service.feedback.ubi import Event
 
 MOST_COMPARED = 20
 """So many products from the top are compared with each other; more only where the chosen one stands further down."""
-MOST_VALUED, MOST_VALUES = 8, 10
-"""Values are counted for so many attributes of an answer, the first, and only for attributes with so few values among
-the products compared: more tell products apart rather than tastes."""
+MOST_VALUED = 8
+"""Values are counted for so many attributes of an answer, the first. However many values there are: one that a single
+product has tells of that product, and shrinking keeps what is seldom shown small."""
 UNSTATED = 0.05
 """What it says that a product differs in what the query states nothing of, where 1 is the whole way from the opposite
 of what is stated to the thing itself: nearly every product differs in something."""
@@ -176,7 +176,7 @@ def _values(
         if name in products[place].values:
             seen = _chances(name, products, likely)
             own, total = value_field(name, products[place].values[name][0]), sum(chance for chance, _ in seen.values())
-            if 1 < len(seen) <= MOST_VALUES:
+            if len(seen) > 1:
                 for field, (chance, text) in seen.items():
                     found[field] = observed(mass * (field == own), mass * chance / total, at, text)
     return found

@@ -1,9 +1,15 @@
-"""What behaviour adds to an answer: lifts of logits, and values that are wanted where a query states none.
+"""What behaviour adds to an answer: lifts of logits, and the values that people like.
 
 The lift of an attribute is that of the narrowest scope with evidence, shrunk towards the next wider one's: a query's
-towards its kind of product's, that towards everything's, that towards 0, which is the model's word. Lifts are nats of
-the weights: one of log 2 doubles an attribute's weight before all are divided by their sum, so that a weight goes where
-choices divided by the model's expectation say. In logits, which the bundle's temperature T divides, it is T · lift.
+towards its kind of product's, that towards everything's, that towards 0, which is the model's word. A wider scope
+speaks without what is a narrower one's own, so that no choice counts twice. Lifts are nats of the weights: one of log 2
+doubles an attribute's weight before all are divided by their sum, so that a weight goes where choices divided by the
+model's expectation say. In logits, which the bundle's temperature T divides, it is T · lift.
+
+The lift of a value, shrunk by a prior of its own, is how much it is liked: tanh(lift), of which `liking` is the most
+that it adds to a product's score. It is not multiplied by the attribute's weight, for a lift says itself how much a
+value matters: in a log-linear model of choice it is the value's utility. In replays with simulated shoppers
+(`tests/load/replay.py`) likings multiplied by weights changed next to nothing: most weights are small.
 
 Knows: scopes of a request, the order of shrinking, where chance comes in. Does not know: requests, tokens, the ledger.
 """
@@ -14,9 +20,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import zip_longest
 
 from service import scoring
-from service.evidence import HalfLives, Observed, Shrinkage, at_time, lift
+from service.evidence import HalfLives, Observed, Shrinkage, at_time, lift, without
 from service.feedback import keys, people
 from service.feedback.kept import Kept
 from service.feedback.people import Personal
@@ -48,13 +55,16 @@ Preferences = dict[str, dict[str, float]]
 class Options:
     """How evidence becomes lifts, and what chance and people may do.
 
+    `value_prior` is what `shrinkage` has for attributes, for values; `liking` the most that one adds to a score.
     `strength` multiplies every lift; `explore` is the share of answers that chance moves, by normal noise with the
     standard deviation `explore_scale`, in nats of the weights.
     """
 
     half_lives: HalfLives
     shrinkage: Shrinkage
+    value_prior: float
     strength: float
+    liking: float
     explore: float
     explore_scale: float
     personal: Personal
@@ -137,6 +147,11 @@ class Behaviour:
         snapshots, person = self._parts()
         return self._dynamics.bent(logits, names, noise, (temperature, own_temperature), snapshots, person)
 
+    @property
+    def liking(self) -> float:
+        """The most that a value which people chose adds to a product's score."""
+        return self._dynamics.liking
+
     def preferences(self, names: Iterable[str]) -> Preferences:
         """How strongly which values are wanted of attributes: popular for the query, and the person's own."""
         snapshots, person = self._parts()
@@ -169,11 +184,20 @@ class Dynamics:
 
     def lift(self, field: bytes, snapshots: Sequence[Snapshot]) -> float:
         """The lift of an attribute or value, in nats, by scopes from the narrowest to the widest."""
-        found = 0.0
-        for snapshot in reversed(snapshots):
-            if seen := snapshot.fields.get(field):
-                found = lift(seen, self._clock(), self._options.half_lives, self._options.shrinkage, parent=found)
+        found, shrinkage = 0.0, self._options.shrinkage
+        if keys.is_value(field):
+            shrinkage = shrinkage._replace(prior=self._options.value_prior)
+        half_lives = self._options.half_lives
+        for seen, narrower in zip_longest(*_wide_first(field, snapshots)):
+            if seen:
+                rest = without(seen, narrower, half_lives) if narrower else seen
+                found = lift(rest, self._clock(), half_lives, shrinkage, parent=found)
         return self._options.strength * found
+
+    @property
+    def liking(self) -> float:
+        """The most that a value which people chose adds to a product's score."""
+        return self._options.liking
 
     def sums(self, found: Observed) -> tuple[float, float]:
         """How often something was chosen, and how often by expectation, as it counts now by the long half-life."""
@@ -256,6 +280,12 @@ class Dynamics:
             _, value = keys.told(each)
             found.setdefault(keys.attribute_of(each), {})[value] = math.tanh(self.lift(each, [snapshot]))
         return found
+
+
+def _wide_first(field: bytes, snapshots: Sequence[Snapshot]) -> tuple[list[Observed | None], list[Observed | None]]:
+    """The evidence of a field by scope, from the widest, and that of the next narrower one beside it."""
+    found = [snapshot.fields.get(field) for snapshot in reversed(snapshots)]
+    return found, found[1:]
 
 
 def _scopes(query: str, kind: str) -> tuple[str, ...]:

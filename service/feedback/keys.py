@@ -38,7 +38,18 @@ def attribute_field(name: str) -> bytes:
 
 def value_field(attribute: str, value: str) -> bytes:
     """The field of an attribute's value."""
-    return b"v:" + _plain(attribute).encode() + b"\0" + _plain(value)[:MOST_VALUE_CHARACTERS].encode()
+    return b"v:" + _plain(attribute).encode() + b"\0" + plain_value(value).encode()
+
+
+def value_text(value: object) -> str:
+    """A value as one text, no longer than what tells values apart."""
+    text = value if isinstance(value, str) else ", ".join(map(str, value if isinstance(value, list) else [value]))
+    return text[:MOST_VALUE_CHARACTERS]
+
+
+def plain_value(text: str) -> str:
+    """A value as `told` gives it."""
+    return _plain(text)[:MOST_VALUE_CHARACTERS]
 
 
 def is_value(field: bytes) -> bool:

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 HALVINGS = 30
 """Of the share, where the bound wants a smaller one: exact to 1e-9."""
-LEAST_STRENGTH, MOST_VALUES = 0.05, 8
+LEAST_STRENGTH, MOST_VALUES = 0.02, 24
 """Weaker preferences are none; so many of an attribute count, the strongest."""
 
 
 class Personal(NamedTuple):
-    """`share` of a person's own weights in the answer, `balance` of a person's own values beside the popular ones,
-    `divergence` the most that the answer's weights may be from the common ones, in nats.
+    """`share` of a person's own weights in the answer, `balance` of a person's own values beside the popular ones (see
+    `tastes`), `divergence` the most that the answer's weights may be from the common ones, in nats.
     """
 
     share: float
@@ -57,10 +57,20 @@ def divergence(one: Sequence[float], other: Sequence[float]) -> float:
 def tastes(popular: Mapping[str, float], own: Mapping[str, float] | None, personal: Personal) -> dict[str, float]:
     """How strongly each value of one attribute is wanted, in [-1, 1], the strongest alone.
 
-    `own` is None for somebody of whom nothing is known: then what is popular counts in full.
+    `own` is None for somebody of whom nothing is known: then what is popular counts in full. Both add up, for they say
+    different things: what is popular is of this query, what is a person's own of all that the person asked for. At a
+    balance of 1/2 both count in full; beyond it the one, below it the other counts less, to nothing at the end.
     """
-    share = 0.0 if own is None else personal.balance
-    values = {**popular, **(own or {})}
-    strengths = {value: share * (own or {}).get(value, 0.0) + (1 - share) * popular.get(value, 0.0) for value in values}
+    own_share, popular_share = (0.0, 1.0) if own is None else _shares(personal.balance)
+    sums = {
+        value: own_share * (own or {}).get(value, 0.0) + popular_share * popular.get(value, 0.0)
+        for value in {**popular, **(own or {})}
+    }
+    strengths = {value: max(-1.0, min(1.0, strength)) for value, strength in sums.items()}
     strong = [item for item in strengths.items() if abs(item[1]) >= LEAST_STRENGTH]
     return dict(sorted(strong, key=lambda item: -abs(item[1]))[:MOST_VALUES])
+
+
+def _shares(balance: float) -> tuple[float, float]:
+    """How much of a person's own, and of what is popular, counts."""
+    return min(1.0, 2 * balance), min(1.0, 2 * (1 - balance))
