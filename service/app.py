@@ -6,10 +6,7 @@ Knows: which parts there are and in which order they open and close. Does not kn
 import asyncio
 import contextlib
 import logging
-import os
-import secrets
 import signal
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
@@ -27,8 +24,7 @@ from service.api.middleware import RequestContext
 from service.api.routes import add_routes, series
 from service.batching import Batcher
 from service.bundle import Bundle, default_folder, open_bundle
-from service.cache.connection import Client, connect
-from service.cache.ledger import RedisLedger
+from service.cache.connection import connect
 from service.cache.levels import PairCache
 from service.cache.memory import MemoryCache
 from service.cache.redis import RedisCache
@@ -39,15 +35,13 @@ from service.deployment import Deployments, Parts
 from service.drift import Calibration, Drift
 from service.embedding import Embedder
 from service.errors import StartError, SwapRefused
-from service.evidence import HalfLives, Shrinkage
 from service.extracting import Extractor
-from service.feedback.dynamics import Dynamics, Options
+from service.feedback.dynamics import Dynamics
 from service.feedback.folding import Folder
-from service.feedback.ledger import Ledger, Limits
-from service.feedback.memory import MemoryLedger
-from service.feedback.people import Personal
+from service.feedback.ledger import Ledger
 from service.feedback.snapshots import Snapshots
 from service.inflight import InFlight
+from service.keeping import dynamics_options, feedback_key, folder_of, ledger_of, redis_cache
 from service.matching.parsing import Parser
 from service.matching.units import Units
 from service.model import Model, open_model
@@ -168,9 +162,9 @@ async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack,
     if not shared:
         stack.enter_context(metrics_served(settings, telemetry.registry))
     client = connect(settings.redis_url.get_secret_value()) if settings.redis_url else None
-    redis = await stack.enter_async_context(_cache(client, settings, telemetry)) if client else None
+    redis = await stack.enter_async_context(redis_cache(client, settings, telemetry)) if client else None
     rules = RedisRules(client, prefix=settings.redis_prefix) if client else None
-    ledger = _ledger(client, redis, settings, telemetry) if settings.feedback else None
+    ledger = ledger_of(client, redis, settings, telemetry) if settings.feedback else None
     snapshots = await stack.enter_async_context(Snapshots(ledger)) if ledger else None
     dynamics = Dynamics(snapshots, dynamics_options(settings)) if snapshots else None
 
@@ -187,7 +181,7 @@ async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack,
     announce = partial(workers.tell, shared) if shared else None
     deployments = await stack.enter_async_context(Deployments(build, folder, telemetry, announce=announce))
     if ledger and settings.fold:
-        await stack.enter_async_context(_folder(ledger, settings, telemetry, Calibration(telemetry)))
+        await stack.enter_async_context(folder_of(ledger, settings, telemetry, Calibration(telemetry)))
     return {"deployments": deployments, "ledger": ledger, "dynamics": dynamics, "rulebook": rulebook}
 
 
@@ -197,8 +191,8 @@ async def ledger_of_others(settings: Settings) -> AsyncIterator[Ledger]:
     if not settings.redis_url:
         raise StartError("RANKER_REDIS_URL is needed: what is kept in process no other process can read")
     telemetry, client = Telemetry(), connect(settings.redis_url.get_secret_value())
-    async with _cache(client, settings, telemetry) as redis:
-        yield _ledger(client, redis, settings, telemetry)
+    async with redis_cache(client, settings, telemetry) as redis:
+        yield ledger_of(client, redis, settings, telemetry)
 
 
 @asynccontextmanager
@@ -208,71 +202,8 @@ async def folding(settings: Settings) -> AsyncIterator[Folder]:
         raise StartError("folding alone needs RANKER_REDIS_URL: events that are kept in process are folded there")
     telemetry, client = Telemetry(), connect(settings.redis_url.get_secret_value())
     with metrics_served(settings, telemetry.registry):
-        async with _cache(client, settings, telemetry) as redis:
-            yield _folder(_ledger(client, redis, settings, telemetry), settings, telemetry)
-
-
-def feedback_key(settings: Settings) -> bytes:
-    """What ids are hashed with; in process, where nothing outlives it, a random one. Raises StartError."""
-    if settings.feedback and not settings.redis_url and settings.workers > 1:
-        raise StartError(
-            "RANKER_FEEDBACK with several RANKER_WORKERS needs RANKER_REDIS_URL, for they share what is kept"
-        )
-    if settings.feedback_key:
-        return settings.feedback_key.get_secret_value().encode()
-    if settings.feedback and settings.redis_url:
-        raise StartError("RANKER_FEEDBACK on Redis needs RANKER_FEEDBACK_KEY, the secret that ids are hashed with")
-    return secrets.token_bytes(32)
-
-
-def _cache(client: Client, settings: Settings, telemetry: Telemetry) -> RedisCache:
-    timeout = settings.redis_timeout_ms / 1000
-    return RedisCache(client, telemetry, prefix=settings.redis_prefix, timeout=timeout, ttl_s=settings.redis_ttl_s)
-
-
-def _folder(ledger: Ledger, settings: Settings, telemetry: Telemetry, calibration: Calibration | None = None) -> Folder:
-    name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    return Folder(ledger, telemetry, _half_lives(settings), consumer=name, calibration=calibration)
-
-
-def _half_lives(settings: Settings) -> HalfLives:
-    return HalfLives(settings.feedback_short_s, settings.feedback_long_s)
-
-
-def _ledger(client: Client | None, redis: RedisCache | None, settings: Settings, telemetry: Telemetry) -> Ledger:
-    """Where feedback is kept."""
-    limits = feedback_limits(settings)
-    if client and redis:
-        return RedisLedger(client, redis, limits, telemetry, prefix=settings.redis_prefix)
-    logger.warning("feedback is kept in process: it is lost with it")
-    return MemoryLedger(limits, telemetry)
-
-
-def feedback_limits(settings: Settings) -> Limits:
-    """How much feedback is kept, and for how long."""
-    return Limits(
-        _half_lives(settings),
-        window_s=settings.feedback_window_s,
-        waiting=settings.feedback_waiting,
-        kept=settings.feedback_kept,
-        cap=settings.feedback_client_cap,
-        ttl_s=settings.feedback_ttl_s,
-        shown_s=settings.feedback_shown_s,
-    )
-
-
-def dynamics_options(settings: Settings) -> Options:
-    """How evidence becomes lifts and likings."""
-    return Options(
-        HalfLives(settings.feedback_short_s, settings.feedback_long_s),
-        Shrinkage(settings.feedback_prior, settings.feedback_short_share, settings.feedback_limit),
-        value_prior=settings.feedback_value_prior,
-        strength=settings.feedback_strength,
-        liking=settings.feedback_liking,
-        explore=settings.explore,
-        explore_scale=settings.explore_scale,
-        personal=Personal(settings.personal_share, settings.personal_balance, settings.personal_divergence),
-    )
+        async with redis_cache(client, settings, telemetry) as redis:
+            yield folder_of(ledger_of(client, redis, settings, telemetry), settings, telemetry)
 
 
 def _opened(folder: Path, settings: Settings) -> tuple[Bundle, Model, Tokenizer]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from service.api.showing import shown_product
-from service.app import BATCH_TOKENS, dynamics_options, feedback_limits
+from service.app import BATCH_TOKENS
 from service.batching import Batcher
 from service.bundle import Bundle, default_folder, open_bundle
 from service.cache.levels import PairCache
@@ -31,6 +31,7 @@ from service.feedback.shown import Shown
 from service.feedback.snapshots import STALE_S, Snapshots
 from service.feedback.ubi import Rules
 from service.inflight import InFlight
+from service.keeping import dynamics_options, feedback_limits
 from service.matching.parsing import Parser
 from service.matching.units import Units
 from service.model import open_model
