@@ -1,7 +1,7 @@
 """Evidence as it was read lately, so that most requests wait for none.
 
-What is older than `FRESH_S` is given once more while it is read again; what is older than `STALE_S` is gone. A key is
-read once at a time, whoever asks, and when it cannot be read, what is known stays.
+What is older than `FRESH_S` is given once more while it is read again; for what is older than `STALE_S` one waits, and
+after `KEPT_S` it is gone. A key is read once at a time, whoever asks, and when it cannot be read, what is known stays.
 
 Knows: ages, bounds, who waits for what. Does not know: what evidence says, where it is kept.
 """
@@ -21,7 +21,7 @@ from service.feedback.ledger import Fields, Ledger
 
 logger = logging.getLogger(__name__)
 
-FRESH_S, STALE_S = 2.0, 60.0
+FRESH_S, STALE_S, KEPT_S = 2.0, 4.0, 60.0
 READ_S, TOGETHER_S = 1.0, 0.05
 """No read takes longer than the one; what nobody waits for is gathered for the other, and read together."""
 MOST_READING = 256
@@ -142,7 +142,7 @@ class Snapshots:
         del self._reading[key]
         known = self._drop(key)
         now, snapshot = self._clock(), known
-        if fields is not None and (fields != known.fields or now - known.at > STALE_S):
+        if fields is not None and (fields != known.fields or now - known.at > KEPT_S):
             snapshot = Snapshot(fields, next(self._numbers), now) if fields else NOTHING
         self._kept[key] = _Kept(snapshot, now)
         self._fields += len(snapshot.fields)
@@ -158,14 +158,14 @@ class Snapshots:
 
     def _shrink(self) -> None:
         """Drop what was not asked for lately, until the rest fits. A person's key must not be known for ever."""
-        old = self._clock() - STALE_S
+        old = self._clock() - KEPT_S
         while self._kept:
             key = next(iter(self._kept))
             if len(self._kept) <= MOST_KEYS and self._fields <= self._most_fields and self._kept[key].at >= old:
                 break
             self._drop(key)
         if self._kept and not self._purge:
-            self._purge = asyncio.get_running_loop().call_later(STALE_S, self._purged)
+            self._purge = asyncio.get_running_loop().call_later(KEPT_S, self._purged)
 
     def _purged(self) -> None:
         self._purge = None
