@@ -105,7 +105,8 @@ class Ranker:
         Raises BadInput for a query that cannot be read, what weighing and embedding raise, and DeadlineExceeded when
         they took too long. With `fallback` the weights are those that weighing falls back to, and texts that cannot be
         embedded in time have no cosine: of names, those that read the same still mean the same. With
-        feedback on, `kind` and `person` are as in weighing, and products with values that people chose gain by it.
+        feedback on, `kind` and `person` are as in weighing, and products with values that people chose gain by it,
+        but for attributes that `preferences` name.
         """
         self._weigher.tokens(query)  # which refuses an unreadable query, also where there is nothing to weigh
         wishes = Wishes(query, self._parser, self._formula)
@@ -180,9 +181,10 @@ class Ranker:
 
 
 def _learn(wishes: Wishes, weighting: Weighting | None) -> None:
-    """Like the values that people chose, but of attributes that a rule hides."""
+    """Like the values that people chose, but of attributes that a rule hides or of which the caller prefers any."""
     if weighting and (behaviour := weighting.behaviour):
-        found = behaviour.preferences([each.attribute for each in weighting.attributes])
+        names = (each.attribute for each in weighting.attributes)
+        found = behaviour.preferences([name for name in names if not wishes.preferred(name)])
         most = behaviour.liking
 
         def liking(name: str, value: Value) -> float:

@@ -134,6 +134,7 @@ class Wishes:
         self._words = frozenset(wording.words(self.affirmed))
         self._excluded = [frozenset(wording.words(query[start:end])) for start, end in spans]
         self._wishes: dict[str, tuple[Wish, ...]] = {}
+        self._preferred: set[str] = set()
         self._weights: Mapping[str, float] = {}
         self._liking: Callable[[str, Value], float] | None = None
 
@@ -154,11 +155,16 @@ class Wishes:
 
     def prefer(self, attribute: str, values: Mapping[str, float]) -> None:
         """Want these values, each so strongly."""
+        self._preferred.add(attribute)
         self._wishes[attribute] = tuple(Wish(text, share, self._parser.wanted(text)) for text, share in values.items())
 
     def like(self, liking: Callable[[str, Value], float]) -> None:
         """Add so much to a product's score as this tells for each of its attributes and values."""
         self._liking = liking
+
+    def preferred(self, attribute: str) -> bool:
+        """Whether anything is preferred of it."""
+        return attribute in self._preferred
 
     def wanted(self, attribute: str) -> bool:
         """Whether anything is wanted of it."""

@@ -88,6 +88,16 @@ def test_of_weights_it_is_known_what_was_shown_and_in_which_order(opened: TestCl
     assert (len(found.attributes), found.products, found.explored) == (3, (), False)
 
 
+def test_what_rules_put_first_was_shown_first(opened: TestClient) -> None:
+    before = opened.post("/v1/weights", json=RUG).json()
+    last = before["weights"][-1]["attribute"]
+    pin = {"attribute": last, "action": "pin", "position": 1}
+    assert opened.put("/admin/rules/first", json=pin, headers=ADMIN).status_code == 200
+    ruled = opened.post("/v1/weights", json=RUG).json()
+    opened.delete("/admin/rules/first", headers=ADMIN)
+    assert next(iter(known(opened, ruled["query_id"]).attributes)) == last
+
+
 def test_of_a_ranking_the_products_are_known_with_values_and_matches(opened: TestClient) -> None:
     answer = post(opened, RUGS | {"explain": True, "product_type": "rug"}, "/v1/rank")
     found = known(opened, answer["query_id"])

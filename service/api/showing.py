@@ -58,16 +58,17 @@ def query_id_of(
 
 
 def _shown(weighting: Weighting, attributes: int | None, products: Sequence[ShownProduct]) -> bytes:
-    """What was shown, written down once for weights that are answered again and again."""
+    """What was shown, written down once for weights that are answered again and again; rules may change their order."""
     bent, behaviour, found = weighting.bent, weighting.behaviour, weighting.attributes[:attributes]
     if not bent or not behaviour:
         raise ValueError("feedback was off when this was weighed")
-    known = None if products else bent.shown.get(len(found))
+    again = not products and not weighting.rules
+    known = bent.shown.get(len(found)) if again else None
     if known:
         return known
     weights = {each.attribute: bent.alone[each.position] for each in found}
     content = shown.encode(Shown(behaviour.scopes, weights, products, bent.explored))
-    if not products:
+    if again:
         bent.shown[len(found)] = content
     return content
 
