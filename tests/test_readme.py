@@ -4,6 +4,8 @@ import itertools
 import json
 import re
 import shlex
+import subprocess
+import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,18 +23,22 @@ from service.settings import Settings
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHOWN = re.findall(r'```json\n({"weights.*?)```', README, flags=re.DOTALL)
-CURLS = re.findall(r"^(curl .*?)(?=^curl|^```)", README, flags=re.DOTALL | re.MULTILINE)
-RULES = [command for command in CURLS if "/admin/rules" in command or '"Wool rug"' in command]
+BLOCKS = README.split("```")[1::2]
+FOLDED_S = 60
+CURLS = re.findall(r"^(curl .*?)(?=^curl|^for|^```)", README, flags=re.DOTALL | re.MULTILINE)
+RULES = [c for c in CURLS if ("/admin/rules" in c and "care-last" not in c) or '"query": "Wool rug"' in c]
+SEARCH = next(command for command in CURLS if "search-1" in command)
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    """The service as the README has it where it says so: with an admin key."""
-    with TestClient(create_app(Settings.model_validate({"device": "cpu", "admin_key": "secret"}))) as client:
+    """The service as the README has it where it says so: with an admin key and feedback."""
+    settings = Settings.model_validate({"device": "cpu", "admin_key": "secret", "feedback": True})
+    with TestClient(create_app(settings)) as client:
         yield client
 
 
-def asked(client: TestClient, command: str) -> dict[str, object]:
+def asked(client: TestClient, command: str) -> dict[str, Any]:
     """The answer to a curl line of the README."""
     words = shlex.split(command)
     given = {flag: value for flag, value in itertools.pairwise(words) if flag in {"-d", "-H", "-X"}}
@@ -43,7 +49,7 @@ def asked(client: TestClient, command: str) -> dict[str, object]:
     assert response.status_code == 200
     if path == "/metrics":
         return {}
-    content: dict[str, object] = response.json()
+    content: dict[str, Any] = response.json()
     return content
 
 
@@ -73,11 +79,23 @@ def test_the_ruled_answer_shown_is_the_real_one(client: TestClient) -> None:
     *rules, weights = RULES[:3]
     for command in rules:
         asked(client, command)
-    shown, real = check_shown(client, SHOWN[1], weights)
+    shown, real = check_shown(client, SHOWN[2], weights)
     assert shown["rules"] == real["rules"]
     for command in RULES[3:]:
         asked(client, command)
     assert "rules" not in asked(client, weights)
+
+
+def test_the_feedback_example_ends_as_it_is_shown(client: TestClient) -> None:
+    asked(client, SEARCH)
+    block = next(block for block in BLOCKS if "facet_select" in block)
+    lines = subprocess.run(["bash", "-c", block.rpartition("|")[0]], capture_output=True, check=True).stdout
+    answer = client.post("/v1/events", content=lines).json()
+    assert json.dumps(answer, separators=(",", ":")) in README
+    until = time.monotonic() + FOLDED_S
+    while (weight := asked(client, SEARCH)["weights"][0])["weight"] != pytest.approx(0.5071, abs=0.02):
+        assert time.monotonic() < until, weight
+    check_shown(client, SHOWN[1], SEARCH)
 
 
 def test_the_rules_file_shown_is_one() -> None:
