@@ -187,7 +187,7 @@ def test_popular_values_of_the_query_are_preferred_and_unpopular_ones_are_not() 
         await ledger.add(keys.query_scope("red rug"), value("Navy", 3) | value("beige", 0.5))
         await ledger.add(keys.EVERYTHING, value("pink", 9))
         found = (await settled(ledger)).preferences(["Color", "size"])
-        wanted = {"navy": math.tanh(math.log(3)), "beige": math.tanh(math.log(0.5))}
+        wanted = {"navy": 0.25 * math.tanh(math.log(3)), "beige": 0.25 * math.tanh(math.log(0.5))}
         assert found == {"Color": pytest.approx(wanted, abs=1e-6)}
 
     run(work)
@@ -200,7 +200,7 @@ def test_a_persons_values_are_balanced_with_popular_ones() -> None:
         await ledger.add(ANNA, value("green", 3))
         (found,) = (await settled(ledger, person=ANNA)).preferences(["color"]).values()
         strength = math.tanh(math.log(3))
-        assert found == pytest.approx({"green": strength, "navy": 0.5 * strength}, abs=1e-6)
+        assert found == pytest.approx({"green": 0.75 * strength, "navy": 0.25 * strength}, abs=1e-6)
 
     run(work)
 

@@ -249,8 +249,7 @@ class Dynamics:
         for name in names:
             field = keys.attribute_field(name)
             if field in popular or field in own:
-                known = own.get(field, {}) if own else None
-                found[name] = people.tastes(popular.get(field, {}), known, self._options.personal)
+                found[name] = people.tastes(popular.get(field, {}), own.get(field, {}), self._options.personal)
         return {name: values for name, values in found.items() if values}
 
     def _known_lifts(self, names: Names, snapshots: Sequence[Snapshot]) -> tuple[float, ...] | None:

@@ -54,23 +54,15 @@ def divergence(one: Sequence[float], other: Sequence[float]) -> float:
     return max(0.0, total / 2)
 
 
-def tastes(popular: Mapping[str, float], own: Mapping[str, float] | None, personal: Personal) -> dict[str, float]:
+def tastes(popular: Mapping[str, float], own: Mapping[str, float], personal: Personal) -> dict[str, float]:
     """How strongly each value of one attribute is wanted, in [-1, 1], the strongest alone.
 
-    `own` is None for somebody of whom nothing is known: then what is popular counts in full. Both add up, for they say
-    different things: what is popular is of this query, what is a person's own of all that the person asked for. At a
-    balance of 1/2 both count in full; beyond it the one, below it the other counts less, to nothing at the end.
+    A mixture by the balance: what is popular is of this query, what is a person's own of all that the person asked for.
+    What is popular counts alike for those of whom nothing is known, so that a first choice takes nothing from it.
     """
-    own_share, popular_share = (0.0, 1.0) if own is None else _shares(personal.balance)
     sums = {
-        value: own_share * (own or {}).get(value, 0.0) + popular_share * popular.get(value, 0.0)
-        for value in {**popular, **(own or {})}
+        value: personal.balance * own.get(value, 0.0) + (1 - personal.balance) * popular.get(value, 0.0)
+        for value in {**popular, **own}
     }
-    strengths = {value: max(-1.0, min(1.0, strength)) for value, strength in sums.items()}
-    strong = [item for item in strengths.items() if abs(item[1]) >= LEAST_STRENGTH]
+    strong = [item for item in sums.items() if abs(item[1]) >= LEAST_STRENGTH]
     return dict(sorted(strong, key=lambda item: -abs(item[1]))[:MOST_VALUES])
-
-
-def _shares(balance: float) -> tuple[float, float]:
-    """How much of a person's own, and of what is popular, counts."""
-    return min(1.0, 2 * balance), min(1.0, 2 * (1 - balance))
