@@ -393,8 +393,8 @@ class Weigher:
 
     def _testify(self, weighing: Weighing, weighting: Weighting) -> None:
         """Tell the witnesses what the model alone says."""
-        if weighting.bent and weighting.bent.weights is not weighting.bent.alone:
-            weights, entropy = weighting.bent.alone, scoring.entropy(weighting.bent.alone)
+        if weighting.bent:
+            weights, entropy = weighting.bent.alone, weighting.bent.entropy
         else:
             weights, entropy = [0.0] * len(weighting.attributes), weighting.entropy
             for found in weighting.attributes:

@@ -355,7 +355,16 @@ def moved(
     tokenizer: Tokenizer, ledger: EvidenceLedger, *, cache: Cache | None = None, scorer: Scorer | None = None
 ) -> Weigher:
     """A weigher with feedback on."""
-    options = Options(HalfLives(1e9, 1e9), Shrinkage(1e-6, 0.5, 5), 1.0, 0.0, 0.3, Personal(0.5, 0.5, 1.0))
+    options = Options(
+        HalfLives(1e9, 1e9),
+        Shrinkage(1e-6, 0.5, 5),
+        value_prior=1e-6,
+        strength=1.0,
+        liking=0.1,
+        explore=0.0,
+        explore_scale=0.3,
+        personal=Personal(0.5, 0.5, 1.0),
+    )
     return Weigher(
         tokenizer, scorer or FakeScorer(), cache or FakeSecondLevel(), InFlight(), Prior({}, 0.0), Telemetry(),
         temperature=1e4, value_threshold=0.5, dynamics=Dynamics(Snapshots(ledger), options),

@@ -4,8 +4,9 @@ Knows: pydantic, the shape of requests and answers. Does not know: how an answer
 """
 
 from collections.abc import Iterable, Sequence, Set
-from typing import Annotated, Any, Literal, NotRequired, Self, TypeVar
+from typing import Annotated, Any, Literal, NotRequired, Self, TypeVar, cast
 
+import orjson
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -360,7 +361,7 @@ def model_name(bundle: Bundle) -> ModelName:
 def weights_answer(weighting: Weighting, request: WeightsRequest, bundle: Bundle) -> WeightsAnswer:
     """The answer to a request in the form it asked for."""
     answer: WeightsAnswer = {
-        "weights": [_weight_answer(found, explain=request.explain) for found in weighting.attributes[: request.top_k]],
+        "weights": _weights(weighting, request),
         "entropy": weighting.entropy,
         "model": model_name(bundle),
         "cache": {"hits": weighting.hits, "misses": weighting.misses},
@@ -369,12 +370,26 @@ def weights_answer(weighting: Weighting, request: WeightsRequest, bundle: Bundle
     if weighting.degraded:
         answer["degraded_reason"] = weighting.degraded
     if weighting.bent:
-        tell_parts(answer, weighting.bent, weighting.attributes)
+        _tell_causes(answer, weighting.bent)
     if request.format is not None:
         answer["boosts"] = _boosts(request.format, weighting.attributes, request)
     if weighting.rules:
         answer["rules"] = applied_answer(weighting)
     return answer
+
+
+def _weights(weighting: Weighting, request: WeightsRequest) -> list[WeightAnswer]:
+    """The weights of an answer; with feedback on they are written once while all that they are made of is the same."""
+    bent, first = weighting.bent, weighting.attributes[: request.top_k]
+    again = bent is not None and not weighting.rules and not request.explain
+    if bent and again and (written := bent.answered.get(len(first))):
+        return cast(list[WeightAnswer], orjson.Fragment(written))
+    weights = [_weight_answer(found, explain=request.explain) for found in first]
+    if bent:
+        _tell_parts(weights, bent, first)
+        if again:
+            bent.answered[len(first)] = orjson.dumps(weights)
+    return weights
 
 
 def applied_answer(weighting: Weighting) -> list[AppliedAnswer]:
@@ -395,14 +410,22 @@ class _AnswerParts(TypedDict):
 
 def tell_parts(answer: _AnswerParts, bent: Bent, attributes: Sequence[WeightedAttribute]) -> None:
     """Say of an answer and its weights, those of the first attributes, what chance, people and the user are of it."""
-    told: list[_WeightParts] = answer["weights"]
+    _tell_parts(answer["weights"], bent, attributes)
+    _tell_causes(answer, bent)
+
+
+def _tell_parts(weights: Sequence[_WeightParts], bent: Bent, attributes: Sequence[WeightedAttribute]) -> None:
     if bent.evidence:
-        for each, found in zip(told, attributes, strict=False):
+        for each, found in zip(weights, attributes, strict=False):
             each["evidence"] = bent.evidence[found.position]
     if bent.own:
-        answer["personal"] = True
-        for each, found in zip(told, attributes, strict=False):
+        for each, found in zip(weights, attributes, strict=False):
             each["personal"] = bent.own[found.position]
+
+
+def _tell_causes(answer: _AnswerParts, bent: Bent) -> None:
+    if bent.own:
+        answer["personal"] = True
     if bent.explored:
         answer["explored"] = True
 

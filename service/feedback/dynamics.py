@@ -82,8 +82,9 @@ class Bent:
     """Weights of one answer, by place in the request: `alone` by the model alone, `base` with what chance added,
     `common` with what all people did besides, `weights` with the person named. The same list where nothing is added.
 
-    `evidence` and `own` are what people's and the person's choices make of each weight, None where nothing. `shown` is
-    for whoever has written it down, by how many were answered.
+    `evidence` and `own` are what people's and the person's choices make of each weight, None where nothing;
+    `entropy`, in nats, is that of `alone`. `shown` and `answered` are for whoever has written it down, by how many were
+    answered.
     """
 
     weights: list[float]
@@ -92,7 +93,9 @@ class Bent:
     alone: list[float]
     evidence: list[float] | None
     own: list[float] | None
+    entropy: float
     shown: dict[int, bytes] = field(default_factory=dict)
+    answered: dict[int, bytes] = field(default_factory=dict)
 
     @property
     def explored(self) -> bool:
@@ -238,7 +241,7 @@ class Dynamics:
         if lifts := self._known_lifts(names, [person]):
             nats = [a + b for a, b in zip(nats, lifts, strict=True)]
             final = people.mixed(common, weights(nats), self._options.personal)
-        return Bent(final, common, base, alone, _less(common, base), _less(final, common))
+        return Bent(final, common, base, alone, _less(common, base), _less(final, common), scoring.entropy(alone))
 
     def preferences(self, names: Iterable[str], query: Snapshot, person: Snapshot) -> Preferences:
         """By name, how strongly which of its values are wanted, in [-1, 1]."""
