@@ -80,9 +80,9 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
-        async with stack:
+        async with stack, AsyncExitStack() as of_this_loop:
             try:
-                opened = await _open(settings, telemetry, stack, shared)
+                opened = await _open(settings, telemetry, of_this_loop, shared)
             except StartError as error:
                 raise StartError(" ".join(str(error).split())) from error
             if reload_signal:
@@ -123,7 +123,12 @@ def _add_middleware(app: FastAPI, settings: Settings, telemetry: Telemetry, prov
     if provider:
         from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 
-        app.add_middleware(OpenTelemetryMiddleware, tracer_provider=provider, exclude_spans=["receive", "send"])
+        app.add_middleware(
+            OpenTelemetryMiddleware,
+            tracer_provider=provider,
+            exclude_spans=["receive", "send"],
+            excluded_urls="/v1/users/,/admin/dynamics",  # their addresses hold a person's id or a query
+        )
     app.add_middleware(RequestContext, telemetry=telemetry, max_body_bytes=settings.max_body_bytes)
 
 

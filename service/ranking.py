@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from service.bundle import Formula
 from service.errors import DeadlineExceeded, ModelFailed, Overloaded
-from service.feedback.keys import plain_value, value_text
+from service.feedback.keys import attribute_field, plain_value, value_text
 from service.matching.parsing import Parser, Value
 from service.relevance import Cosine, Product, Scored, Wishes
 from service.telemetry import Telemetry
@@ -129,7 +129,7 @@ class Ranker:
             async with while_scoring or nullcontext():
                 by = wanted_by(time.monotonic(), deadline, fallback=fallback)
                 await self._join(wishes, names, preferences or {}, partial(self._embedder.vectors, deadline=by))
-                _learn(wishes, weighting)
+                _learn(wishes, weighting, preferences or ())
                 read = await _in_turns(wishes.read, products)
                 texts = [*wishes.own_texts(), *(text for each in read for text in each.texts())]
                 cosine = await self._cosine(texts, by)
@@ -137,7 +137,7 @@ class Ranker:
             if not fallback:
                 raise
             await self._join(wishes, names, preferences or {}, _apart)
-            _learn(wishes, weighting)
+            _learn(wishes, weighting, preferences or ())
             read, cosine = await _in_turns(wishes.read, products), _no_cosine
             if not degraded:  # else the weigher has counted this answer
                 self._telemetry.degraded.labels(error.code).inc()
@@ -180,11 +180,12 @@ class Ranker:
         return lambda one, other: float(vectors[one] @ vectors[other])
 
 
-def _learn(wishes: Wishes, weighting: Weighting | None) -> None:
+def _learn(wishes: Wishes, weighting: Weighting | None, preferred: Iterable[str]) -> None:
     """Like the values that people chose, but of attributes that a rule hides or of which the caller prefers any."""
     if weighting and (behaviour := weighting.behaviour):
-        names = (each.attribute for each in weighting.attributes)
-        found = behaviour.preferences([name for name in names if not wishes.preferred(name)])
+        fields = set(map(attribute_field, preferred))
+        names = (each.attribute for each in weighting.attributes if not wishes.preferred(each.attribute))
+        found = behaviour.preferences([name for name in names if attribute_field(name) not in fields])
         most = behaviour.liking
 
         def liking(name: str, value: Value) -> float:

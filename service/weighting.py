@@ -55,7 +55,7 @@ LONGEST_KEPT = 1024
 """Characters of a query whose tokens are kept: so many of longer texts would take tens of MB."""
 
 
-MOST_ANSWERED = 50_000
+MOST_ANSWERED, ANSWER_SIZE = 50_000, 16
 """Of weights that were answered with feedback on, kept: about 30 MB."""
 
 
@@ -394,7 +394,7 @@ class Weigher:
     def _testify(self, weighing: Weighing, weighting: Weighting) -> None:
         """Tell the witnesses what the model alone says."""
         if weighting.bent:
-            weights, entropy = weighting.bent.alone, weighting.bent.entropy
+            weights, entropy = weighting.bent.calibrated, weighting.bent.entropy
         else:
             weights, entropy = [0.0] * len(weighting.attributes), weighting.entropy
             for found in weighting.attributes:
@@ -419,7 +419,7 @@ class Weigher:
         bent = behaviour.bend(logits, names, noise, temperature, self._temperature)
         weighting = self._weighting(weighing, scores, bent.weights)
         if not noise and not weighing.degraded and len(weighing.query) <= LONGEST_KEPT:
-            self._answers.put(key, (scores, weighting.attributes, weighting.entropy, bent), len(scores))
+            self._answers.put(key, (scores, weighting.attributes, weighting.entropy, bent), len(scores) + ANSWER_SIZE)
         return replace(weighting, bent=bent, behaviour=behaviour)
 
     def _weighting(self, weighing: Weighing, scores: Sequence[PairScore], weights: Sequence[float]) -> Weighting:

@@ -220,6 +220,26 @@ def test_a_choice_that_is_part_of_every_scope_counts_once() -> None:
     run(work)
 
 
+def test_a_choice_counts_once_also_where_the_scope_between_knows_nothing_of_it() -> None:
+    async def work() -> None:
+        ledger = EvidenceLedger()
+        for scope in (keys.query_scope("red rug"), keys.EVERYTHING):
+            await ledger.say(scope, brand=3)
+        shrinkage = Shrinkage(prior=1000, short_share=0.5, limit=5)
+        without, beside = [await settled(ledger, kind=kind, shrinkage=shrinkage) for kind in (None, "rug")]
+        assert bend(without).weights == pytest.approx(bend(beside).weights)
+
+    run(work)
+
+
+def test_what_was_shown_are_the_bundles_weights_whatever_temperature_was_asked_for() -> None:
+    async def work() -> None:
+        found = bend(await settled(EvidenceLedger()), temperature=5 * T)
+        assert found.calibrated == scoring.softmax(LOGITS, T) != found.alone
+
+    run(work)
+
+
 def test_a_kind_that_is_known_late_counts_all_the_same() -> None:
     async def work() -> None:
         ledger = EvidenceLedger()

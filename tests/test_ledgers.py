@@ -194,6 +194,19 @@ def test_of_a_person_who_is_forgotten_nothing_is_left_and_what_is_under_way_brin
     each(work)
 
 
+def test_of_a_person_who_is_forgotten_no_id_of_another_kind_is_left(each: Each) -> None:
+    async def work(ledger: Ledger) -> None:
+        user = "5e0fcafe" * 4
+        nested = [each._replace(content=b'{"session_id": "%s"}' % user.encode()) for each in (entry(1), entry(2))]
+        await ledger.append([*nested, entry(3)])
+        await ledger.fold("a", folded(await ledger.waiting("a", 1), ONE))
+        assert await ledger.forget_user(user)
+        assert await ledger.logged("", 10) == []
+        assert [each.content for each in await ledger.waiting("a", 10)] == [entry(3).content]
+
+    each(work)
+
+
 SUMS = st.tuples(
     st.sampled_from([EVERYTHING, user_key("u"), "positions"]),
     st.sampled_from([b"a:color", b"v:color\0red", b"p:1"]),

@@ -67,9 +67,9 @@ def test_what_comes_back_is_documented_whatever_is_sent(case: schemathesis.Case[
     case.validate_response(response, checks=CHECKS, excluded_checks=EXCLUDED.get(case.path, []), headers=headers)
 
 
-def test_no_parameter_is_documented_but_the_requests_time_and_a_rules_id() -> None:
+def test_no_parameter_is_documented_but_the_requests_time_and_what_addresses_name() -> None:
     paths: dict[str, Any] = TestClient(app).get("/openapi.json").json()["paths"]
     parameters = [
         named for methods in paths.values() for method in methods.values() for named in method.get("parameters", [])
     ]
-    assert {parameter["name"] for parameter in parameters} == {"X-Request-Timeout-Ms", "rule_id"}
+    assert {parameter["name"] for parameter in parameters} == {"X-Request-Timeout-Ms", "rule_id", "scope", "user_id"}

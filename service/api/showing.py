@@ -11,6 +11,7 @@ from fastapi import Request
 from service.api.state import state
 from service.errors import BadInput
 from service.feedback import keys, shown
+from service.feedback.dynamics import MOST_FORMS
 from service.feedback.shown import Shown, ShownProduct
 from service.matching.parsing import Value
 from service.ranking import RankedProduct
@@ -66,9 +67,11 @@ def _shown(weighting: Weighting, attributes: int | None, products: Sequence[Show
     known = bent.shown.get(len(found)) if again else None
     if known:
         return known
-    weights = {each.attribute: bent.alone[each.position] for each in found}
+    weights = {} if weighting.degraded else {each.attribute: bent.calibrated[each.position] for each in found}
     content = shown.encode(Shown(behaviour.scopes, weights, products, bent.explored))
     if again:
+        if len(bent.shown) >= MOST_FORMS:
+            bent.shown.clear()
         bent.shown[len(found)] = content
     return content
 

@@ -142,7 +142,7 @@ class RedisLedger:
             ("HMGET", self._key(key), *fields) if fields else ("HGETALL", self._key(key)) for key in keys
         ]
         replies = await self._cache.read(wanted)
-        if len(replies) < len(keys) or None in replies:
+        if len(replies) < len(keys) or any(map(_is_fault, replies)):
             raise LedgerAway("Redis, where evidence is kept, gives no answer now")
         return [self._fields(reply, fields) for reply in replies]
 
@@ -232,6 +232,11 @@ def _pending(entry: Any) -> Pending:
     number, parts = entry
     found = dict(zip(parts[::2], parts[1::2], strict=True))
     return Pending(number.decode(), found[b"u"].decode(), found[b"c"].decode(), found[b"e"])
+
+
+def _is_fault(reply: object) -> bool:
+    """Whether a reply says that nothing can be read; that something else is there says that there is no evidence."""
+    return reply is None or (isinstance(reply, Exception) and not str(reply).startswith("WRONGTYPE"))
 
 
 def _told(error: BaseException) -> str:

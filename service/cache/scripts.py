@@ -254,7 +254,7 @@ local page, deleted, last = redis.call('XRANGE', KEYS[1], ARGV[2], '+', 'COUNT',
 for _, entry in ipairs(page) do
   last = entry[1]
   for i = 1, #entry[2], 2 do
-    if entry[2][i] == 'u' and entry[2][i + 1] == ARGV[1] then
+    if string.find(entry[2][i + 1], ARGV[1], 1, true) then
       if ARGV[4] == '1' then
         redis.pcall('XACK', KEYS[1], 'fold', last)
       end

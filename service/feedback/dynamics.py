@@ -48,6 +48,9 @@ SCOPES_KEPT = 2048
 MOST_LIFTS, MOST_STRENGTHS = 50_000, 50_000
 """Of attributes and values, kept while what was read of them is the same: about 2 and 10 MB."""
 
+MOST_FORMS = 2
+"""An answer that is given again is kept as written for so many numbers of attributes."""
+
 Preferences = dict[str, dict[str, float]]
 
 
@@ -79,11 +82,12 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Bent:
-    """Weights of one answer, by place in the request: `alone` by the model alone, `base` with what chance added,
-    `common` with what all people did besides, `weights` with the person named. The same list where nothing is added.
+    """Weights of one answer, by place in the request: `alone` by the model alone, `calibrated` the same at the bundle's
+    own temperature, `base` with what chance added, `common` with what all people did besides, `weights` with the
+    person named. The same list where nothing is added.
 
-    `evidence` and `own` are what people's and the person's choices make of each weight, None where nothing;
-    `entropy`, in nats, is that of `alone`. `shown` and `answered` are for whoever has written it down, by how many were
+    `evidence` and `own` are what people's and the person's choices make of each weight, None where nothing; `entropy`,
+    in nats, is that of `calibrated`. `shown` and `answered` are for whoever has written it down, by how many were
     answered.
     """
 
@@ -91,6 +95,7 @@ class Bent:
     common: list[float]
     base: list[float]
     alone: list[float]
+    calibrated: list[float]
     evidence: list[float] | None
     own: list[float] | None
     entropy: float
@@ -192,9 +197,8 @@ class Dynamics:
             shrinkage = shrinkage._replace(prior=self._options.value_prior)
         half_lives = self._options.half_lives
         for seen, narrower in zip_longest(*_wide_first(field, snapshots)):
-            if seen:
-                rest = without(seen, narrower, half_lives) if narrower else seen
-                found = lift(rest, self._clock(), half_lives, shrinkage, parent=found)
+            rest = without(seen, narrower, half_lives) if narrower else seen
+            found = lift(rest, self._clock(), half_lives, shrinkage, parent=found)
         return self._options.strength * found
 
     @property
@@ -238,10 +242,12 @@ class Dynamics:
             nats = [a + b for a, b in zip(nats, lifts, strict=True)]
             common = weights(nats)
         final = common
-        if lifts := self._known_lifts(names, [person]):
+        if self._options.personal.share and (lifts := self._known_lifts(names, [person])):
             nats = [a + b for a, b in zip(nats, lifts, strict=True)]
             final = people.mixed(common, weights(nats), self._options.personal)
-        return Bent(final, common, base, alone, _less(common, base), _less(final, common), scoring.entropy(alone))
+        calibrated = alone if temperature == own_temperature else scoring.softmax(logits, own_temperature)
+        evidence, own = _less(common, base), _less(final, common)
+        return Bent(final, common, base, alone, calibrated, evidence, own, scoring.entropy(calibrated))
 
     def preferences(self, names: Iterable[str], query: Snapshot, person: Snapshot) -> Preferences:
         """By name, how strongly which of its values are wanted, in [-1, 1]."""
@@ -284,9 +290,9 @@ class Dynamics:
         return found
 
 
-def _wide_first(field: bytes, snapshots: Sequence[Snapshot]) -> tuple[list[Observed | None], list[Observed | None]]:
-    """The evidence of a field by scope, from the widest, and that of the next narrower one beside it."""
-    found = [snapshot.fields.get(field) for snapshot in reversed(snapshots)]
+def _wide_first(field: bytes, snapshots: Sequence[Snapshot]) -> tuple[list[Observed], list[Observed]]:
+    """The evidence of a field by scope, from the widest, where there is any, and that of the next narrower one."""
+    found = [seen for snapshot in reversed(snapshots) if (seen := snapshot.fields.get(field))]
     return found, found[1:]
 
 

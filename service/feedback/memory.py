@@ -131,10 +131,10 @@ class MemoryLedger:
 
     async def forget_user(self, user: str) -> bool:
         """As `Ledger`."""
-        waiting = [number for number, each in self._queue.items() if each.entry.user == user]
+        waiting = [number for number, each in self._queue.items() if _names(each.entry, user)]
         for number in waiting:
             del self._queue[number]
-        kept = [entry for entry in self._log if entry.user != user]
+        kept = [entry for entry in self._log if not _names(entry, user)]
         logged = len(kept) < len(self._log)
         self._log = deque(kept, maxlen=self._log.maxlen)
         self._tell()
@@ -142,6 +142,11 @@ class MemoryLedger:
 
     def _tell(self) -> None:
         self._telemetry.events_waiting.set(len(self._queue))
+
+
+def _names(entry: Pending, user: str) -> bool:
+    """Whether a person's hash is anywhere in an entry: ids of other kinds may be the same."""
+    return user in (entry.user, entry.client) or user.encode() in entry.content
 
 
 def _standing(item: tuple[bytes, Observed], at: float, half_lives: HalfLives) -> tuple[float, bytes]:
