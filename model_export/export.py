@@ -83,6 +83,8 @@ def to_onnx(network: nn.Module, config: Config, path: Path) -> None:
             verbose=False,
         )
     assert program is not None
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # where each comes from, with this machine's paths
     program.save(str(path))
 
 

@@ -67,6 +67,10 @@ def test_an_export_is_the_same_every_time(done: Stage) -> None:
     assert (done.out / FP32).read_bytes() == tiny_graph()
 
 
+def test_a_graph_tells_nothing_of_the_machine_that_made_it(done: Stage) -> None:
+    assert str(Path(__file__).parents[1]).encode() not in (done.out / FP32).read_bytes()
+
+
 def test_the_weights_that_training_kept_are_loaded(done: Stage) -> None:
     loaded, kept = load_trained(done.config, done.trained).state_dict(), tiny_ranker().state_dict()
     assert all(torch.equal(loaded[name], kept[name]) for name in kept)
