@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, start_http_server
+from pydantic import SecretStr
 from starlette.middleware.cors import CORSMiddleware
 
 from service import workers
@@ -195,9 +196,8 @@ async def ledger_of_others(settings: Settings) -> AsyncIterator[Ledger]:
     """Where other processes keep feedback. Raises StartError."""
     if not settings.redis_url:
         raise StartError("RANKER_REDIS_URL is needed: what is kept in process no other process can read")
-    telemetry, client = Telemetry(), connect(settings.redis_url.get_secret_value())
-    async with redis_cache(client, settings, telemetry) as redis:
-        yield ledger_of(client, redis, settings, telemetry)
+    async with _shared_ledger(settings.redis_url, settings, Telemetry()) as ledger:
+        yield ledger
 
 
 @asynccontextmanager
@@ -205,10 +205,17 @@ async def folding(settings: Settings) -> AsyncIterator[Folder]:
     """What folds the events of other processes, to be run. Raises StartError."""
     if not settings.redis_url:
         raise StartError("folding alone needs RANKER_REDIS_URL: events that are kept in process are folded there")
-    telemetry, client = Telemetry(), connect(settings.redis_url.get_secret_value())
+    telemetry = Telemetry()
     with metrics_served(settings, telemetry.registry):
-        async with redis_cache(client, settings, telemetry) as redis:
-            yield folder_of(ledger_of(client, redis, settings, telemetry), settings, telemetry)
+        async with _shared_ledger(settings.redis_url, settings, telemetry) as ledger:
+            yield folder_of(ledger, settings, telemetry)
+
+
+@asynccontextmanager
+async def _shared_ledger(url: SecretStr, settings: Settings, telemetry: Telemetry) -> AsyncIterator[Ledger]:
+    client = connect(url.get_secret_value())
+    async with redis_cache(client, settings, telemetry) as redis:
+        yield ledger_of(client, redis, settings, telemetry)
 
 
 def _opened(folder: Path, settings: Settings) -> tuple[Bundle, Model, Tokenizer]:

@@ -81,7 +81,7 @@ def feedback_limits(settings: Settings) -> Limits:
 def dynamics_options(settings: Settings) -> Options:
     """How evidence becomes lifts and likings."""
     return Options(
-        HalfLives(settings.feedback_short_s, settings.feedback_long_s),
+        _half_lives(settings),
         Shrinkage(settings.feedback_prior, settings.feedback_short_share, settings.feedback_limit),
         value_prior=settings.feedback_value_prior,
         strength=settings.feedback_strength,

@@ -382,29 +382,21 @@ class Weigher:
         if temperature is None:
             temperature = self._temperature
         if behaviour:
-            weighting = self._moved(weighing, scores, temperature, behaviour)
+            weighting, bent = self._moved(weighing, scores, temperature, behaviour)
+            weights, entropy = bent.calibrated, bent.entropy
         else:
             weights = scoring.softmax([score.logit for score in scores], temperature)
             weighting = self._weighting(weighing, scores, weights)
+            entropy = weighting.entropy
         self._telemetry.entropy.observe(weighting.entropy)
-        if own and not weighing.degraded and self._witnesses:
-            self._testify(weighing, weighting)
+        if own and not weighing.degraded:
+            for witness in self._witnesses:  # of what the model alone says
+                witness.saw(weighing.query, weighing.attributes, weighing.tokens, weights, entropy)
         return weighting
-
-    def _testify(self, weighing: Weighing, weighting: Weighting) -> None:
-        """Tell the witnesses what the model alone says."""
-        if weighting.bent:
-            weights, entropy = weighting.bent.calibrated, weighting.bent.entropy
-        else:
-            weights, entropy = [0.0] * len(weighting.attributes), weighting.entropy
-            for found in weighting.attributes:
-                weights[found.position] = found.weight
-        for witness in self._witnesses:
-            witness.saw(weighing.query, weighing.attributes, weighing.tokens, weights, entropy)
 
     def _moved(
         self, weighing: Weighing, scores: list[PairScore], temperature: float, behaviour: Behaviour
-    ) -> Weighting:
+    ) -> tuple[Weighting, Bent]:
         """The same with what is known of people's choices; what was answered before is, while all of it is as it was.
 
         For what comes from the cache comes often, and the arithmetic would be twice that of the model alone.
@@ -414,13 +406,13 @@ class Weigher:
         known = None if noise or weighing.misses else self._answers.get(key)
         if known and known[0] == scores:
             _, attributes, entropy, bent = known
-            return Weighting(attributes, entropy, len(scores), 0, "", bent=bent, behaviour=behaviour)
+            return Weighting(attributes, entropy, len(scores), 0, "", bent=bent, behaviour=behaviour), bent
         logits = [score.logit for score in scores]
         bent = behaviour.bend(logits, names, noise, temperature, self._temperature)
         weighting = self._weighting(weighing, scores, bent.weights)
         if not noise and not weighing.degraded and len(weighing.query) <= LONGEST_KEPT:
             self._answers.put(key, (scores, weighting.attributes, weighting.entropy, bent), len(scores) + ANSWER_SIZE)
-        return replace(weighting, bent=bent, behaviour=behaviour)
+        return replace(weighting, bent=bent, behaviour=behaviour), bent
 
     def _weighting(self, weighing: Weighing, scores: Sequence[PairScore], weights: Sequence[float]) -> Weighting:
         names, stated = weighing.attributes, self.values(weighing)

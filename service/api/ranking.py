@@ -31,7 +31,7 @@ from service.api.schemas import (
     model_name,
     tell_parts,
 )
-from service.api.showing import person_of, query_id_of
+from service.api.showing import check_query_id, person_of, query_id_of
 from service.api.state import state
 from service.bundle import Bundle
 from service.feedback.shown import MOST_PRODUCTS
@@ -198,6 +198,7 @@ class RankAnswer(TypedDict):
 async def rank(body: RankRequest, request: Request, deadline: float) -> RankAnswer:
     """Put products in the order of what they are worth to a query."""
     with state(request)["deployments"].current.used() as deployment, counted(state(request)["telemetry"]):
+        check_query_id(request, body.query_id)
         person = person_of(request, body.user_id)
         products = [Product(each.title, known_values(each.attributes)) for each in body.products]
         ranking = await deployment.ranker.rank(

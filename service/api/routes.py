@@ -27,7 +27,7 @@ from service.api.schemas import (
     WeightsRequest,
     weights_answer,
 )
-from service.api.showing import person_of, query_id_of
+from service.api.showing import check_query_id, person_of, query_id_of
 from service.api.state import state
 from service.deployment import Deployment
 from service.errors import SwapRefused
@@ -43,6 +43,7 @@ async def _weigh(
 ) -> WeightsAnswer:
     """The answer to one request."""
     with counted(state(request)["telemetry"]):
+        check_query_id(request, wanted.query_id)
         person = person_of(request, wanted.user_id)
         weighting = await deployment.weigher.weigh(
             wanted.query,

@@ -24,7 +24,7 @@ from typing_extensions import TypedDict
 from service.api.boosts import GRAMMARS, Engine, boosts
 from service.bundle import Bundle
 from service.explaining import Explanation
-from service.feedback.dynamics import MOST_FORMS, Bent
+from service.feedback.dynamics import Bent
 from service.weighting import WeightedAttribute, Weighting
 
 MAX_QUERY_CHARACTERS = 1024
@@ -388,9 +388,7 @@ def _weights(weighting: Weighting, request: WeightsRequest) -> list[WeightAnswer
     if bent:
         _tell_parts(weights, bent, first)
         if again:
-            if len(bent.answered) >= MOST_FORMS:
-                bent.answered.clear()
-            bent.answered[len(first)] = orjson.dumps(weights)
+            bent.answered.keep(len(first), orjson.dumps(weights))
     return weights
 
 

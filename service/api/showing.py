@@ -11,7 +11,6 @@ from fastapi import Request
 from service.api.state import state
 from service.errors import BadInput
 from service.feedback import keys, shown
-from service.feedback.dynamics import MOST_FORMS
 from service.feedback.shown import Shown, ShownProduct
 from service.matching.parsing import Value
 from service.ranking import RankedProduct
@@ -19,7 +18,6 @@ from service.relevance import Product
 from service.weighting import Weighting
 
 OFF = "feedback is off in this service, so it knows nobody; RANKER_FEEDBACK turns it on"
-
 OFF_FOR_EVENTS = "feedback is off in this service, so no event can refer to an answer; RANKER_FEEDBACK turns it on"
 
 
@@ -33,6 +31,12 @@ def person_of(request: Request, user_id: str | None) -> str:
     return keys.user_key(keys.hashed(user_id, opened["feedback_key"]))
 
 
+def check_query_id(request: Request, given: str | None) -> None:
+    """Raises BadInput for an id of the caller's own where feedback is off."""
+    if given is not None and not state(request)["ledger"]:
+        raise BadInput(OFF_FOR_EVENTS, "query_id")
+
+
 def query_id_of(
     request: Request,
     given: str | None,
@@ -43,14 +47,11 @@ def query_id_of(
     """The id of an answer, the caller's where one is given, None where feedback is off; of a share of them it is known
     what they showed.
 
-    That are so many attributes, all where it is None, and these products with their ids, in the order answered. Raises
-    BadInput for an id where feedback is off.
+    That are so many attributes, all where it is None, and these products with their ids, in the order answered.
     """
     opened = state(request)
     ledger = opened["ledger"]
     if not ledger:
-        if given is not None:
-            raise BadInput(OFF_FOR_EVENTS, "query_id")
         return None
     query_id = given or f"{random.getrandbits(128):032x}"
     if weighting and weighting.bent and random.random() < opened["settings"].feedback_sample:
@@ -69,11 +70,7 @@ def _shown(weighting: Weighting, attributes: int | None, products: Sequence[Show
         return known
     weights = {} if weighting.degraded else {each.attribute: bent.calibrated[each.position] for each in found}
     content = shown.encode(Shown(behaviour.scopes, weights, products, bent.explored))
-    if again:
-        if len(bent.shown) >= MOST_FORMS:
-            bent.shown.clear()
-        bent.shown[len(found)] = content
-    return content
+    return bent.shown.keep(len(found), content) if again else content
 
 
 def shown_product(identity: str, product: Product, ranked: RankedProduct) -> ShownProduct:

@@ -49,7 +49,7 @@ MOST_LIFTS, MOST_STRENGTHS = 50_000, 50_000
 """Of attributes and values, kept while what was read of them is the same: about 2 and 10 MB."""
 
 MOST_FORMS = 2
-"""An answer that is given again is kept as written for so many numbers of attributes."""
+"""What is said again is kept as written for so many numbers of attributes."""
 
 Preferences = dict[str, dict[str, float]]
 
@@ -80,6 +80,17 @@ class Names:
     fields: tuple[bytes, ...]
 
 
+class Forms(dict[int, bytes]):
+    """What was written of weights, by how many of them; a few forms, for callers send the same again."""
+
+    def keep(self, count: int, content: bytes) -> bytes:
+        """The content, which is known from now on."""
+        if len(self) >= MOST_FORMS:
+            self.clear()
+        self[count] = content
+        return content
+
+
 @dataclass(frozen=True, slots=True)
 class Bent:
     """Weights of one answer, by place in the request: `alone` by the model alone, `calibrated` the same at the bundle's
@@ -99,8 +110,8 @@ class Bent:
     evidence: list[float] | None
     own: list[float] | None
     entropy: float
-    shown: dict[int, bytes] = field(default_factory=dict)
-    answered: dict[int, bytes] = field(default_factory=dict)
+    shown: Forms = field(default_factory=Forms)
+    answered: Forms = field(default_factory=Forms)
 
     @property
     def explored(self) -> bool:
