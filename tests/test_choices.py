@@ -197,6 +197,18 @@ def test_the_cap_is_for_a_client_and_the_narrowest_scope() -> None:
     assert len({capped("a", QUERY), capped("b", QUERY), capped("a", EVERYTHING), capped("", QUERY)}) == 4
 
 
+def test_wider_scopes_are_capped_by_themselves() -> None:
+    def wider(client: str, query: str) -> Mapping[str, str]:
+        return additions(
+            chose(1, client=client), Shown((query, "scope:kind", EVERYTHING), *_parts()), prior
+        ).capped_keys
+
+    found = wider("a", QUERY)
+    assert found == wider("a", "scope:other query")
+    assert [*found] == ["scope:kind", EVERYTHING]
+    assert len({*found.values(), *wider("b", QUERY).values()}) == 4
+
+
 def _parts() -> tuple[Mapping[str, float], tuple[ShownProduct, ...]]:
     shown = listed(*RUGS)
     return shown.attributes, tuple(shown.products)

@@ -147,6 +147,23 @@ def test_a_client_adds_to_one_thing_so_often(each: Each) -> None:
     each(work)
 
 
+def test_a_client_adds_to_a_key_so_often_and_goes_on_adding_to_others(each: Each) -> None:
+    async def work(ledger: Ledger) -> None:
+        await ledger.append([entry(number) for number in range(4)])
+        taken = await ledger.waiting("a", 10)
+        sums = ONE | {"scope:query": ONE[EVERYTHING]}
+        capped = [
+            Folded(each.id, "", "", sums, {EVERYTHING: "one" if n < 3 else "other"}) for n, each in enumerate(taken)
+        ]
+        assert await ledger.fold("a", capped) == ["folded"] * 4
+        everything, query = await ledger.evidence([EVERYTHING, "scope:query"])
+        ((field, once),) = ONE[EVERYTHING].items()
+        assert everything[field].chosen_long == pytest.approx(3 * once.chosen_long)
+        assert query[field].chosen_long == pytest.approx(4 * once.chosen_long)
+
+    each(work)
+
+
 def test_a_key_holds_so_many_fields_and_the_least_expected_go(each: Each) -> None:
     async def work(ledger: Ledger) -> None:
         fields = {b"a:%03d" % n: observed(1, 1 + n // 2, 900.0, str(n)) for n in range(MOST_FIELDS + 1)}
@@ -212,22 +229,29 @@ SUMS = st.tuples(
     st.sampled_from([b"a:color", b"v:color\0red", b"p:1"]),
     st.builds(observed, st.floats(0, 100), st.floats(0, 100), st.floats(1e9, 1e9 + 1e4), st.sampled_from(["A", "ß"])),
 )
-EVENTS = st.tuples(st.integers(0, 20), st.sampled_from(["", "one", "other"]), st.lists(SUMS, max_size=4))
+CAPPED = st.sampled_from(["", "one", "other"])
+CAPPED_KEYS = st.dictionaries(st.sampled_from([EVERYTHING, "positions"]), CAPPED)
+EVENTS = st.tuples(st.integers(0, 20), CAPPED, st.lists(SUMS, max_size=4), CAPPED_KEYS)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.lists(EVENTS, max_size=6), max_size=4))
 def test_the_same_events_leave_the_same_evidence_in_both(
-    redis_server: RedisServer, batches: list[list[tuple[int, str, list[tuple[str, bytes, Observed]]]]]
+    redis_server: RedisServer, batches: list[list[tuple[int, str, list[tuple[str, bytes, Observed]], dict[str, str]]]]
 ) -> None:
     async def outcome(ledger: Ledger) -> tuple[list[object], list[dict[bytes, Observed]]]:
         told: list[object] = []
         for batch in batches:
-            told += await ledger.append([entry(each) for each, _, _ in batch])
+            told += await ledger.append([entry(each) for each, *_ in batch])
             taken = await ledger.waiting("a", 10)
-            additions = [{k: {f: found} for k, f, found in sums} for _, _, sums in batch]
-            entries = zip(taken, batch, additions, strict=False)
-            told += await ledger.fold("a", [Folded(e.id, "", capped, added) for e, (_, capped, _), added in entries])
+            pairs = zip(taken, batch, strict=False)
+            told += await ledger.fold(
+                "a",
+                [
+                    Folded(one.id, "", capped, {k: {f: found} for k, f, found in sums}, keys)
+                    for one, (_, capped, sums, keys) in pairs
+                ],
+            )
         return told, [dict(found) for found in await ledger.evidence([EVERYTHING, user_key("u"), "positions"])]
 
     async def work() -> None:

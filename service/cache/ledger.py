@@ -53,7 +53,8 @@ PAGE = 500
 TIDY_EVERY_S, GONE_S = 60.0, 600.0
 """How often consumers without a word for so long are removed where nothing waits for them."""
 
-_HEAD = struct.Struct("<HHH")
+_KEY, _FIELD = struct.Struct("<HHH"), struct.Struct("<HH")
+"""Before the sums of a key, and before each of them: see `scripts.FOLD`."""
 
 
 class RedisLedger:
@@ -115,8 +116,7 @@ class RedisLedger:
         bounds += [limits.cap, round(CAP_S), limits.kept, MOST_FIELDS, FIELDS_LEFT]
         entries: list[Any] = []
         for each in folded:
-            capped = places.of(self._key(f"cap:{each.capped}")) if each.capped else 0
-            entries += [each.id, capped, self._sums(each, places)]
+            entries += [each.id, self._count(each.capped, places), self._sums(each, places)]
             await asyncio.sleep(0)  # requests that the same loop serves go before the next one
         waiting, outcomes = await self._eval(scripts.FOLD, places.keys, [*bounds, *entries])
         self._telemetry.events_waiting.set(waiting)
@@ -166,11 +166,16 @@ class RedisLedger:
         parts: list[bytes] = []
         contents: dict[int, bytes] = {}
         for key, fields in folded.additions.items():
-            place = places.of(self._key(key))
+            count = self._count(folded.capped_keys.get(key, ""), places)
+            parts.append(_KEY.pack(places.of(self._key(key)), count, len(fields)))
             for field, found in fields.items():
                 content = contents.get(id(found)) or contents.setdefault(id(found), encode(found))
-                parts += (_HEAD.pack(place, len(field), len(content)), field, content)
+                parts += (_FIELD.pack(len(field), len(content)), field, content)
         return b"".join(parts)
+
+    def _count(self, capped: str, places: "_Places") -> int:
+        """Where the script has the count of what a client may add to only so often; 0 for what is not capped."""
+        return places.of(self._key(f"cap:{capped}")) if capped else 0
 
     def _key(self, name: str) -> str:
         return self._prefix + name

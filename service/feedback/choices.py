@@ -36,10 +36,13 @@ Array = npt.NDArray[np.float64]
 
 
 class Additions(NamedTuple):
-    """Evidence by key and field. `capped` names what this client may add to only so often, "" if nothing is added."""
+    """Evidence by key and field. `capped` names what this client may add to only so often, "" if nothing is added;
+    `capped_keys` the same for the wider scopes, by their keys.
+    """
 
     capped: str = ""
     evidence: Mapping[str, Mapping[bytes, Observed]] = {}
+    capped_keys: Mapping[str, str] = {}
 
 
 class _Masses(NamedTuple):
@@ -66,12 +69,14 @@ def additions(event: Event, shown: Shown | None, propensity: Propensity) -> Addi
     for key in [*shown.scopes[:1], *([user_key(event.user)] if event.user else [])]:
         evidence[key] = masses.attributes | masses.values
     evidence[POSITIONS] = masses.positions
-    return Additions(_capped(event, shown), {key: fields for key, fields in evidence.items() if fields})
+    wider = {scope: _capped(event, scope) for scope in shown.scopes[1:]}
+    narrowest = _capped(event, *shown.scopes[:1])
+    return Additions(narrowest, {key: fields for key, fields in evidence.items() if fields}, wider)
 
 
-def _capped(event: Event, shown: Shown) -> str:
-    """Of a client and the narrowest scope; clients that do not say who they are share one."""
-    told = "\0".join([event.client or event.user, *shown.scopes[:1]])
+def _capped(event: Event, *scope: str) -> str:
+    """Of a client and a scope; clients that do not say who they are share one."""
+    told = "\0".join([event.client or event.user, *scope])
     return blake2b(told.encode(), digest_size=16).hexdigest()
 
 

@@ -153,7 +153,8 @@ class Folder:
             return _Read(nothing, "unreadable")
         if not added.evidence:
             return _Read(nothing, "nothing")
-        return _Read(Folded(entry.id, entry.user, added.capped, added.evidence), "folded", _top(event, seen))
+        folded = Folded(entry.id, entry.user, added.capped, added.evidence, added.capped_keys)
+        return _Read(folded, "folded", _top(event, seen))
 
     async def _rest(self, seconds: float) -> None:
         try:

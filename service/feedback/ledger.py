@@ -29,7 +29,7 @@ CAP_S = 86_400.0
 class Limits(NamedTuple):
     """How much a ledger keeps, and for how long, in seconds.
 
-    `waiting` and `kept` are entries of the queue and of the log, `cap` choices of one client for one thing in a day.
+    `waiting` and `kept` are entries of the queue and of the log, `cap` choices of one client for one scope in a day.
     """
 
     half_lives: HalfLives
@@ -63,13 +63,14 @@ class Pending(NamedTuple):
 
 class Folded(NamedTuple):
     """What an entry adds: evidence by key and field. `capped` names what its client may add to only so often ("" is
-    not capped).
+    not capped); `capped_keys` the same for single keys of the additions, by key.
     """
 
     id: str
     user: str
     capped: str
     additions: Mapping[str, Fields]
+    capped_keys: Mapping[str, str] = {}
 
 
 class Ledger(Protocol):
@@ -91,7 +92,7 @@ class Ledger(Protocol):
         """Add what the entries say and move them from the queue to the log, all at once.
 
         An entry that is another's by now, or deleted, adds nothing. One whose client has added to `capped` too often
-        is taken out, adds nothing and is not in the log.
+        is taken out, adds nothing and is not in the log; to what `capped_keys` names it adds nothing there alone.
         """
         ...
 

@@ -88,7 +88,9 @@ class MemoryLedger:
         if folded.capped and not self._counts(folded.capped):
             return "capped"
         for key, fields in folded.additions.items():
-            self._add(key, fields)
+            capped = folded.capped_keys.get(key)
+            if not capped or self._counts(capped):
+                self._add(key, fields)
         self._log.append(queued.entry._replace(id=str(next(self._ids))))
         return "folded"
 
