@@ -61,7 +61,7 @@ class Settings(BaseModel):
     feedback_window_s: int = Field(600, ge=1, description="time in which the same event counts once")
     feedback_late_s: int = Field(86_400, ge=1, description="older events are refused")
     feedback_early_s: int = Field(300, ge=0, description="events so far ahead of the clock are refused")
-    feedback_client_cap: int = Field(10, ge=1, description="choices of one client that count for one query in a day")
+    feedback_client_cap: int = Field(10, ge=1, description="choices of one client that count for one scope in a day")
     feedback_waiting: int = Field(100_000, ge=1, description="events that may wait to be folded")
     feedback_kept: int = Field(100_000, ge=0, description="folded events that are kept as a log")
     feedback_ttl_s: int = Field(7_776_000, ge=1, description="life of evidence and profiles after the last event")
