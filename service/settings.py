@@ -55,7 +55,7 @@ class Settings(BaseModel):
     feedback_limit: float = Field(2, ge=0, le=10, description="largest lift of a logit, either way, in nats")
     feedback_short_s: int = Field(86_400, ge=1, description="short half-life of evidence")
     feedback_long_s: int = Field(2_592_000, ge=1, description="long half-life of evidence")
-    feedback_short_share: float = Field(0.5, ge=0, le=1, description="share of the short half-life in a lift")
+    feedback_short_share: float = Field(0.2, ge=0, le=1, description="share of the short half-life in a lift")
     feedback_sample: float = Field(1, ge=0, le=1, description="share of the answers whose content events may refer to")
     feedback_shown_s: int = Field(3_600, ge=1, description="time in which events may refer to an answer")
     feedback_window_s: int = Field(600, ge=1, description="time in which the same event counts once")
