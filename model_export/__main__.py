@@ -1,6 +1,7 @@
 """`python -m model_export STAGE --config FILE`: run one stage, or all of them.
 
-`evaluate` measures any bundle, `compare` tells two apart, `fill` fills the gaps of a catalogue with one,
+`evaluate` measures any bundle, `compare` tells two apart, `fill` fills the gaps of a catalogue with one, `label` writes
+records of queries that nobody labelled,
 `examples --ubi` makes records of what people did (`examples` alone is the stage).
 
 Knows: which stage reads which folder, which options and which code it depends on. Does not know: what a stage does.
@@ -20,6 +21,7 @@ from model_export.benchmark import command
 from model_export.comparing import command as comparing
 from model_export.config import BadConfig, Config
 from model_export.filling import command as filling
+from model_export.labelling import command as labelling
 from model_export.records import BadRecord
 from model_export.stage import StageFailed
 from service.errors import RankerError
@@ -193,6 +195,8 @@ def main() -> None:
             comparing.main(sys.argv[2:])
         elif sys.argv[1:2] == ["fill"]:
             filling.main(sys.argv[2:])
+        elif sys.argv[1:2] == ["label"]:
+            labelling.main(sys.argv[2:], shipped=SHIPPED)
         else:
             _run_stages()
     except (BadConfig, BadRecord, StageFailed, RankerError) as error:
@@ -203,8 +207,9 @@ def _run_stages() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m model_export",
         description="From data to a bundle.",
-        epilog="In place of a stage, 'evaluate' measures a bundle, 'compare' tells two apart and 'fill' fills a "
-        "catalogue's missing attributes: see python -m model_export evaluate --help, and so on. 'examples --ubi FOLDER "
+        epilog="In place of a stage, 'evaluate' measures a bundle, 'compare' tells two apart, 'fill' fills a "
+        "catalogue's missing attributes and 'label' labels queries: see python -m model_export evaluate --help, and so "
+        "on. 'examples --ubi FOLDER "
         "--out FILE.jsonl' makes training records of what people did.",
     )
     parser.add_argument("stage", choices=("all", *NAMES), help="'all' runs each stage that has something to do")

@@ -39,7 +39,8 @@ class Batch:
     `feed`: the network's inputs. `gains`: (rows, candidates), each row summing to 1, or 0 where no gain is known.
     `present`: (rows, candidates). `inside`, `known`: (rows, candidates, query tokens), the value targets and which
     of them count. `weight`: (rows,), mean 1 over the source. `importance`: the weight of the importance loss.
-    `products`: those of the records, where the source has them.
+    `perturbation`: the length of the step against its gradients, 0 for none. `products`: those of the records, where
+    the source has them.
     """
 
     feed: dict[str, Tensor]
@@ -48,13 +49,12 @@ class Batch:
     inside: Tensor
     known: Tensor
     weight: Tensor
-    importance: float
+    importance: float = 1.0
+    perturbation: float = 0.0
     products: Products | None = None
 
 
-def collated(
-    tokenizer: Tokenizer, examples: Sequence[Record], importance: float = 1.0, mean_weight: float = 1.0
-) -> Batch:
+def collated(tokenizer: Tokenizer, examples: Sequence[Record], mean_weight: float = 1.0) -> Batch:
     """Tensors of records as they are: every candidate, in the order given."""
     queries, rows = zip(*(packed(tokenizer, record) for record in examples), strict=True)
     feed = collate(rows)
@@ -77,7 +77,6 @@ def collated(
         torch.from_numpy(inside),
         torch.from_numpy(known),
         torch.tensor([record.weight / mean_weight for record in examples]),
-        importance,
     )
 
 

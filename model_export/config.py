@@ -33,6 +33,7 @@ class Source(_Section):
         "judgments",
         "ubi",
         "jsonl",
+        "labelled",
     ]
     train: Path
     dev: Path | None = None
@@ -61,6 +62,10 @@ class Source(_Section):
     """Of an English source: share of the records whose attributes are named in another of the run's languages."""
     drop_words: float = Field(default=0.0, ge=0, le=1)
     """Share of the records whose words are thinned out, the stated values mostly kept."""
+    perturbation: float = Field(default=0.0, ge=0)
+    """Length of a step of the word embeddings against the gradient of this source's batches (FGM), whose loss is added;
+    costs them a second pass.
+    """
 
     @property
     def paths(self) -> list[Path]:
@@ -110,8 +115,6 @@ class Training(_Section):
     """Share of the queries in which one letter is wrong."""
     r_drop: float = Field(default=0.0, ge=0)
     """Weight of the divergence of two passes with different units dropped; above 0 a step costs twice."""
-    perturbation: float = Field(default=0.0, ge=0)
-    """Length of a step of the word embeddings against the gradient (FGM), whose loss is added; costs a second pass."""
     lora_rank: int = Field(default=0, ge=0)
     """Rank of the low-rank updates that the encoder's linear layers learn in place of all their weights; 0 is off."""
     sample_weighting: Literal["none", "likelihood-ratio", "self-paced"] = "none"
@@ -126,12 +129,6 @@ class Training(_Section):
     threads: int = Field(default=0, ge=0)
     """CPU threads; 0 leaves the choice to PyTorch."""
     bf16: Literal["auto", "on", "off"] = "auto"
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> Self:
-        if self.lora_rank and self.perturbation:
-            raise ValueError("perturbation moves the word embeddings, which lora_rank holds: turn one of them off")
-        return self
 
 
 class Quantising(_Section):
@@ -227,6 +224,12 @@ class Config(_Section):
         for name, source in self.sources.items():
             if source.dev is None and shares.setdefault(source.train, source.keep_aside) != source.keep_aside:
                 raise ValueError(f"sources.{name} must keep aside the share that the other sources of its data do")
+        return self
+
+    @model_validator(mode="after")
+    def _learning_embeddings(self) -> Self:
+        if self.training.lora_rank and any(source.perturbation for source in self.sources.values()):
+            raise ValueError("perturbation moves the word embeddings, which lora_rank holds: turn one of them off")
         return self
 
 

@@ -70,7 +70,8 @@ class Sampler:
         source, misspell = self._config.sources[name], self._config.training.misspell
         found = [varied(self._weighed(name, place), source, self._names, draw, misspell=misspell) for place in places]
         examples = [one.record for one in found]
-        batch = collated(self._tokenizer, examples, source.importance, self._mean_weight[name])
+        batch = collated(self._tokenizer, examples, self._mean_weight[name])
+        batch = replace(batch, importance=source.importance, perturbation=source.perturbation)
         if name not in self._matches:
             return batch
         matches = [_columns(self._matches[name][place], one) for place, one in zip(places, found, strict=True)]

@@ -123,8 +123,8 @@ class Trainer:
                 raise StageFailed(f"the loss is not finite at step {step}; lower the rates or turn bf16 off")
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
-            if options.perturbation:
-                self._against(batch, options.perturbation)
+            if batch.perturbation:
+                self._against(batch)
         nn.utils.clip_grad_norm_(self._model.parameters(), options.clip)
         self._optimiser.step()
         self._schedule.step()
@@ -168,14 +168,14 @@ class Trainer:
     def _heads_loss(self, scores: Scores, batch: Batch) -> Tensor:
         return batch.importance * importance_loss(scores, batch) + self._options.value_loss * value_loss(scores, batch)
 
-    def _against(self, batch: Batch, length: float) -> None:
-        """Add the batch's gradients at word embeddings moved along those so far by `length` (FGM, Miyato et al.
-        2017).
+    def _against(self, batch: Batch) -> None:
+        """Add the batch's gradients at word embeddings moved along those so far by its `perturbation` (FGM, Miyato et
+        al. 2017).
         """
         table = self._model.encoder.get_input_embeddings().weight
         assert table.grad is not None, "the configuration lets no run perturb what does not learn"
         kept = table.detach().clone()
-        table.data.add_(table.grad, alpha=length / float(table.grad.norm().clamp_min(1e-12)))
+        table.data.add_(table.grad, alpha=batch.perturbation / float(table.grad.norm().clamp_min(1e-12)))
         loss = self._heads_loss(self._scores(batch.feed), batch) / self._options.accumulate
         loss.backward()  # type: ignore[no-untyped-call]
         table.data.copy_(kept)

@@ -35,8 +35,8 @@ def test_a_configuration_needs_a_name_and_a_source(tmp_path: Path) -> None:
 def test_other_languages_and_every_loss_but_those_of_the_heads_are_off_by_default(tmp_path: Path) -> None:
     config = configuration.load(written(tmp_path, SMALLEST))
     training = config.training
-    off = (training.embedding_loss, training.averaging, training.r_drop, training.perturbation, training.lora_rank)
-    assert (config.languages.taxonomy, *off) == (None, 0, 0, 0, 0, 0)
+    off = (training.embedding_loss, training.averaging, training.r_drop, training.lora_rank)
+    assert (config.languages.taxonomy, config.sources["shop"].perturbation, *off) == (None, 0, 0, 0, 0, 0)
 
 
 def test_data_and_work_given_by_the_caller_replace_the_files(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_data_and_work_of_the_file_stay_when_the_caller_gives_none(tmp_path: Pat
         (SMALLEST + "[pictures]\nthreshold = 1.0", ", pictures.threshold: "),
         (SMALLEST + "[languages]\nbatch = 1", ", languages.batch: "),
         (SMALLEST + 'language = "xx"', ", sources.shop.language: "),
-        (SMALLEST + "[training]\nlora_rank = 2\nperturbation = 1.0", ", training: "),
+        (SMALLEST + "perturbation = 1.0\n[training]\nlora_rank = 2", "perturbation moves"),
         ("value_threshold = 1.5\n" + SMALLEST, ", value_threshold: "),
         ('name = "shop"\n[sources]', ", sources: "),
     ],

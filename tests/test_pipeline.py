@@ -227,6 +227,7 @@ licence = "CC0-1.0"
 rate = 1
 translated = 0.5
 drop_words = 0.2
+perturbation = 0.5
 
 [sources.sold]
 reader = "jsonl"
@@ -276,7 +277,6 @@ averaging = 0.9
 layer_decay = 0.9
 misspell = 0.2
 r_drop = 0.5
-perturbation = 0.5
 sample_weighting = "likelihood-ratio"
 spoiled = 0.1
 evaluate_every = 6

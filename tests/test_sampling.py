@@ -43,7 +43,8 @@ def sampler(tokenizer: Tokenizer, records: Sequence[Record], config: Config | No
 
 def same(one: Batch, other: Batch) -> bool:
     pairs = [(one.feed[name], other.feed[name]) for name in one.feed]
-    tensors = [field.name for field in fields(Batch) if field.name not in {"feed", "importance", "products"}]
+    others = {"feed", "importance", "perturbation", "products"}
+    tensors = [field.name for field in fields(Batch) if field.name not in others]
     pairs += [(getattr(one, name), getattr(other, name)) for name in tensors]
     return all(torch.equal(mine, theirs) for mine, theirs in pairs)
 
@@ -55,6 +56,11 @@ def test_a_step_has_the_same_batch_whatever_was_drawn_before(tokenizer: Tokenize
     for step in range(6):
         passed.batch(step)
     assert same(passed.batch(6), fresh.batch(6))
+
+
+def test_a_batch_has_the_options_of_its_source(tokenizer: Tokenizer) -> None:
+    batch = sampler(tokenizer, [numbered(1)], options(importance=0.5, perturbation=0.25)).batch(0)
+    assert (batch.importance, batch.perturbation) == (0.5, 0.25)
 
 
 def test_another_seed_has_other_batches(tokenizer: Tokenizer) -> None:

@@ -24,10 +24,10 @@ from model_export.stage import StageFailed
 from model_export.train import CHECKPOINT, Trainer, deciding, train, whole_batches
 
 
-def configured(base: Path, **training: Any) -> Config:
+def configured(base: Path, perturbation: float = 0.0, **training: Any) -> Config:
     """Nine steps on one thread in fp32, so that a run is a fact of its configuration."""
     options = {"steps": 9, "batch": 4, "threads": 1, "bf16": "off", "encoder_rate": 1e-3, "head_rate": 1e-2}
-    return tiny_config(base, training=options | training)
+    return tiny_config(base, {"perturbation": perturbation}, training=options | training)
 
 
 def configured_in(work: Path, base: Path, **training: Any) -> Config:

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -173,9 +173,9 @@ def _write_gzip(path: Path, content: str) -> None:
     path.write_bytes(gzip.compress(content.encode()))
 
 
-def tiny_config(base: Path | str, **options: Any) -> Config:
-    """The configuration of a run over one source called `shop`, in our own form."""
-    shop = {"reader": "jsonl", "train": "shop.jsonl", "licence": "CC0-1.0", "rate": 1, "others": 0}
+def tiny_config(base: Path | str, shop: Mapping[str, Any] | None = None, **options: Any) -> Config:
+    """The configuration of a run over one source called `shop`, in our own form; `shop` are options of that source."""
+    source = {"reader": "jsonl", "train": "shop.jsonl", "licence": "CC0-1.0", "rate": 1, "others": 0}
     content = {
         "name": "tiny",
         "base": str(base),
@@ -183,7 +183,7 @@ def tiny_config(base: Path | str, **options: Any) -> Config:
         "max_query_tokens": 64,
         "max_attribute_tokens": 16,
         "gpu_file": False,
-        "sources": {"shop": shop},
+        "sources": {"shop": source | dict(shop or {})},
     }
     return Config.model_validate(content | options)
 

@@ -31,6 +31,7 @@ READERS: dict[str, Callable[[Path, Source, int], Iterator[Keyed]]] = {
     "judgments": judgments,
     "ubi": ubi,
     "jsonl": jsonl,
+    "labelled": jsonl,
 }
 
 KEYS: dict[str, str] = {
@@ -43,5 +44,6 @@ KEYS: dict[str, str] = {
     "judgments": "the query",
     "ubi": "the query",
     "jsonl": "the query",
+    "labelled": "the query",
 }
 """What the key of a reader's records is, for people who want the same split."""
