@@ -272,15 +272,19 @@ def told(found: Found, world: World) -> dict[str, Any]:
     }
 
 
-async def run(data: Path, sessions: int, seed: int, settings: Settings) -> tuple[Found, World]:
-    """All parts of a replay, one after another."""
-    world, found = made(queries(data), seed), Found()
+async def replayed(data: Path, sessions: int, seeds: Sequence[int], settings: Settings) -> list[tuple[Found, World]]:
+    """All parts of a replay for each seed, one after another; texts are embedded once for all."""
+    replays = []
+    judged = queries(data)
     async with machine() as on:
-        await tastes(on, settings, world, sessions, found)
-        await lies(on, settings, world, sessions, found)
-        await once(on, settings, world, found)
-        await groups(on, settings, world, sessions, found)
-    return found, world
+        for seed in seeds:
+            world, found = made(judged, seed), Found()
+            await tastes(on, settings, world, sessions, found)
+            await lies(on, settings, world, sessions, found)
+            await once(on, settings, world, found)
+            await groups(on, settings, world, sessions, found)
+            replays.append((found, world))
+    return replays
 
 
 def main() -> None:
@@ -293,7 +297,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     given = parser.parse_args()
     begun = time.monotonic()
-    replays = [asyncio.run(run(given.data, given.sessions, seed, Settings(feedback=True))) for seed in given.seeds]
+    replays = asyncio.run(replayed(given.data, given.sessions, given.seeds, Settings(feedback=True)))
     results = {
         "simulated": True,
         "sessions": given.sessions,
