@@ -77,6 +77,12 @@ def test_half_of_the_texts_are_of_titles_and_a_seed_gives_the_same() -> None:
     assert 150 < sum("rug" in text for text in found) < 250
 
 
+def test_what_is_too_short_or_too_long_for_a_query_is_left_out() -> None:
+    titles = [CatalogueProduct(title, title, None, {}) for title in ("l", "x" * 91, "rug")]
+    train = [Record("y" * 91, ("color",), (0,), ((),))]
+    assert list(texts(train, titles, 7, barred=frozenset())) == ["rug"]
+
+
 def tokens(*pieces: int) -> QueryTokens:
     """A query of as many words as there are numbers, each of so many tokens and one letter."""
     starts = tuple(range(0, 2 * len(pieces), 2))

@@ -20,7 +20,7 @@ LENGTHS = (2, 3, 3, 4, 4, 5, 6, 7)
 TITLE_WORDS = 14
 """Only so many of a title's first words are drawn from."""
 SHUFFLED, WITH_BRAND, WITH_KIND = 0.15, 0.15, 0.1
-MOST_CHARACTERS, MOST_OF_VALUE, TRIES = 90, 25, 1_000
+LEAST_CHARACTERS, MOST_CHARACTERS, MOST_OF_VALUE, TRIES = 3, 90, 25, 1_000
 NO_WORD = ' -.;:!"'
 
 
@@ -39,7 +39,7 @@ def texts(
             text = fragment(draw.choice(products), draw)
         else:
             text = recombined(draw.choice(train), mentions, draw)
-        if text and len(text) <= MOST_CHARACTERS and text not in seen:
+        if LEAST_CHARACTERS <= len(text) <= MOST_CHARACTERS and text not in seen:
             seen.add(text)
             failed = 0
             yield text
