@@ -1,8 +1,7 @@
 """`python -m model_export STAGE --config FILE`: run one stage, or all of them.
 
-`evaluate` measures any bundle, `compare` tells two apart, `fill` fills the gaps of a catalogue with one, `label` writes
-records of queries that nobody labelled,
-`examples --ubi` makes records of what people did (`examples` alone is the stage).
+`evaluate` measures any bundle, `compare` tells two apart, `fill` fills the gaps of a catalogue with one, `label` makes
+records of queries that nobody labelled, `examples --ubi` of what people did (`examples` alone is the stage).
 
 Knows: which stage reads which folder, which options and which code it depends on. Does not know: what a stage does.
 """
@@ -209,8 +208,7 @@ def _run_stages() -> None:
         description="From data to a bundle.",
         epilog="In place of a stage, 'evaluate' measures a bundle, 'compare' tells two apart, 'fill' fills a "
         "catalogue's missing attributes and 'label' labels queries: see python -m model_export evaluate --help, and so "
-        "on. 'examples --ubi FOLDER "
-        "--out FILE.jsonl' makes training records of what people did.",
+        "on. 'examples --ubi FOLDER --out FILE.jsonl' makes training records of what people did.",
     )
     parser.add_argument("stage", choices=("all", *NAMES), help="'all' runs each stage that has something to do")
     parser.add_argument("--config", type=Path, default=SHIPPED, help="the run's TOML file (default: the shipped one)")

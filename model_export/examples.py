@@ -29,6 +29,7 @@ NEAR = 0.6
 
 DEV_OTHERS = 20
 CATALOGUES = ("taxonomy", "titles", "jsonl")
+"""Readers whose records use names as a catalogue does; those of `labelled` all ask the same few."""
 
 
 class NamePool:

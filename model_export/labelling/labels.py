@@ -4,6 +4,7 @@ Knows: which of the network's scores are a label. Does not know: files, where te
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -50,10 +51,6 @@ def stated(query: QueryTokens, inside: NDArray[np.float32]) -> tuple[Span, ...] 
     chances = [float(inside[words == word].mean()) for word in range(len(query.words))]
     if any(UNSURE[0] < chance < UNSURE[1] for chance in chances):
         return None
-    spans: list[Span] = []
-    for word, chance in enumerate(chances):
-        start, end = query.words[word]
-        if chance >= UNSURE[1]:
-            follows = bool(spans) and chances[word - 1] >= UNSURE[1]
-            spans = [*spans[:-1], (spans[-1][0], end)] if follows else [*spans, (start, end)]
-    return tuple(spans)
+    runs = groupby(range(len(chances)), key=lambda word: chances[word] >= UNSURE[1])
+    sure = [list(run) for is_sure, run in runs if is_sure]
+    return tuple((query.starts[run[0]], query.ends[run[-1]]) for run in sure)
