@@ -67,7 +67,6 @@ def write_examples(ubi: Path, out: Path, *, catalogue: Path | None, most: int | 
         raise StageFailed(
             f"{ubi} holds no choice of a known attribute or product after a known query: nothing to train from"
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
     return records.write(out, tqdm(found, "records"))
 
 

@@ -171,10 +171,15 @@ def read(path: Path) -> Iterator[Record]:
 
 
 def write(path: Path, records: Iterable[Record]) -> int:
-    """Write records as JSONL and give their number."""
-    count = 0
-    with path.open("w", encoding="utf-8") as lines:
-        for record in records:
-            lines.write(json.dumps(dump(record), ensure_ascii=False) + "\n")
-            count += 1
+    """Write records as JSONL, all or none, and give their number. Raises BadRecord where the file cannot be written."""
+    count, part = 0, path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("w", encoding="utf-8") as lines:
+            for record in records:
+                lines.write(json.dumps(dump(record), ensure_ascii=False) + "\n")
+                count += 1
+        part.replace(path)
+    except OSError as error:
+        raise BadRecord(f"{path} was not written: {error}") from error
     return count

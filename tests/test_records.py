@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,25 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     written = [Record("红色羊毛地毯", ("颜色", "材质"), (1.0, 0.5), (((0, 2),), None), 2.0)]
     records.write(tmp_path / "shop.jsonl", written)
     assert list(records.read(tmp_path / "shop.jsonl")) == written
+
+
+def test_a_file_is_replaced_when_all_of_it_is_written(tmp_path: Path) -> None:
+    path, record = tmp_path / "new/shop.jsonl", records.parse(LINE)
+    records.write(path, [record])
+
+    def broken() -> Iterator[Record]:
+        yield from (record, record)
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        records.write(path, broken())
+    assert list(records.read(path)) == [record]
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "shop.jsonl").mkdir()
+    with pytest.raises(BadRecord, match=r"shop\.jsonl was not written: .*directory"):
+        records.write(tmp_path / "shop.jsonl", [records.parse(LINE)])
 
 
 def test_writing_tells_how_many_records_there_were(tmp_path: Path) -> None:

@@ -68,5 +68,4 @@ def label(config: Config, source: str, out: Path, *, catalogue: Path | None, cou
     made = list(islice(texts(known, products, config.seed, barred=barred), count))
     ranker = load(untrained(config), trained)
     found = labelled(ranker, pretrained.tokenizer(config), made, names)
-    out.parent.mkdir(parents=True, exist_ok=True)
     return records.write(out, tqdm(found, "records", total=len(made)))
