@@ -9,8 +9,8 @@ from itertools import islice
 from typing import Annotated, Any, Literal, NotRequired, Self
 
 from fastapi import Request
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, ConfigDict, Field, GetCoreSchemaHandler, StringConstraints, model_validator
+from pydantic_core import CoreSchema, PydanticCustomError
 from typing_extensions import TypedDict
 
 from service.api.direct import WhileConnected, counted
@@ -65,7 +65,22 @@ Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 ValueText = Annotated[str, StringConstraints(max_length=MAX_VALUE_CHARACTERS)]
 Number = Annotated[float, AfterValidator(_finite)]
 ScalarValue = bool | int | Number | ValueText
-AnyValue = ScalarValue | Annotated[list[ScalarValue], Field(max_length=MAX_ELEMENTS)] | None
+
+
+class ValueShapes:
+    """Annotates the union of shapes that a value may have: what is none of them is told once, not as a bad boolean."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        shapes: Any = handler(source)
+        return {
+            **shapes,
+            "custom_error_type": "value_type",
+            "custom_error_message": f"a value is a text of up to {MAX_VALUE_CHARACTERS:,} characters, a finite number, "
+            f"true, false, null, or a list of up to {MAX_ELEMENTS} of these",
+        }
+
+
+AnyValue = Annotated[ScalarValue | Annotated[list[ScalarValue], Field(max_length=MAX_ELEMENTS)], ValueShapes()] | None
 
 
 class ProductRequest(Wire):
