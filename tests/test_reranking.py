@@ -72,6 +72,9 @@ def test_what_they_send_beside_that_is_ignored(client: TestClient) -> None:
         ("/v2/rerank", {"documents": ["a"], "query": "a\0b"}, "nul", "query"),
         ("/rerank", {"texts": ["a"], "top_n": 0}, "greater_than_equal", "top_n"),
         ("/v2/rerank", {}, "missing", "documents"),
+        ("/rerank", {"texts": ["a", 1]}, "document_type", "texts.1"),
+        ("/v2/rerank", {"documents": ["x" * 20_001]}, "string_too_long", "documents.0.text"),
+        ("/v2/rerank", {"documents": [{"title": 1}]}, "string_type", "documents.0.object.title"),
         ("/v2/rerank", {"documents": ["a"], "query": "\u200b"}, "unreadable", "query"),
     ],
 )

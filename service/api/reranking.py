@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal, NotRequired, Self
 
 from fastapi import Request
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
@@ -40,7 +40,18 @@ class DocumentRequest(Wire):
     attributes: dict[Attribute, AnyValue] = Field({}, max_length=MAX_PRODUCT_ATTRIBUTES)
 
 
-Document = Text | DocumentRequest
+def _shape(document: object) -> str | None:
+    return "text" if isinstance(document, str) else "object" if isinstance(document, dict) else None
+
+
+Document = Annotated[
+    Annotated[Text, Tag("text")] | Annotated[DocumentRequest, Tag("object")],
+    Discriminator(
+        _shape,
+        custom_error_type="document_type",
+        custom_error_message="a document is a text, or an object of title, text and attributes",
+    ),
+]
 Documents = Annotated[list[Document], Field(min_length=1, max_length=MAX_PRODUCTS)]
 
 
