@@ -81,6 +81,7 @@ def stages(config: Config) -> dict[str, Stage]:
     from model_export.prior import write_prior
     from model_export.quantise import quantise
     from model_export.report import report
+    from model_export.soup import average
     from model_export.sources import write_sources
     from model_export.train import train
     from model_export.verify import verify
@@ -89,14 +90,14 @@ def stages(config: Config) -> dict[str, Stage]:
     raw_names = [config.data / config.languages.taxonomy] if config.languages.taxonomy else []
     base = pretrained.base_folder(config)
     start = pretrained.start_folder(config)
-    taught_by = [config.teacher / "train"] if config.teacher else []
+    taught_by = {run / "train" for run in (config.teacher, *config.mean_of) if run}
     grown = pretrained.grown_folder(config)
     sources, _, examples, trained, exported, quantised, verified, prior, constants, pictures, *_ = (
         config.work / name for name in NAMES
     )
     made = (examples, trained, exported, quantised)
     packed = (sources, exported, quantised, verified, prior, constants, pictures)
-    of_sources, of_training = ("sources", "seed"), ("sources", "seed", "training", "layers", *TEXT_OPTIONS)
+    of_sources, of_training = ("sources", "seed"), ("sources", "seed", "training", "layers", "mean_of", *TEXT_OPTIONS)
     of_verify = ("thresholds", "gpu_file", "value_threshold", "layers", *TEXT_OPTIONS)
     works: dict[str, Stage] = {
         "sources": Stage(
@@ -121,14 +122,14 @@ def stages(config: Config) -> dict[str, Stage]:
             lambda out: write_examples(config, sources, out),
         ),
         "train": Stage(
-            (examples, *sorted({start, grown}), *taught_by),
+            (examples, *sorted({start, grown}), *sorted(taught_by)),
             of_training,
             (
                 *("train", "batches", "losses", "network", "optimising", "sample_weights", "sampling", "variations"),
-                "distilling",
+                *("distilling", "soup"),
                 *("examples", "pretrained", "records", "rows", "spellings"),
             ),
-            lambda out: train(config, examples, out),
+            lambda out: average(config, out) if config.mean_of else train(config, examples, out),
             resumable=True,
         ),
         "export": Stage(

@@ -210,6 +210,8 @@ class Config(_Section):
     """The `work` folder of a finished run on the same base, whose model this run starts from and imitates; with an
     `imitation_loss` of 0 it goes on from there.
     """
+    mean_of: tuple[Path, ...] = ()
+    """The `work` folders of finished runs on the teacher's base: this run does not train, it is the mean of them."""
     sources: dict[str, Source] = Field(min_length=1)
     languages: Languages = Languages()
     training: Training = Training()
@@ -217,6 +219,14 @@ class Config(_Section):
     thresholds: Thresholds = Thresholds()
     ranking: Ranking = Ranking()
     pictures: Pictures = Pictures()
+
+    @model_validator(mode="after")
+    def _whole_mean(self) -> Self:
+        if self.mean_of and (len(self.mean_of) < 2 or self.teacher is None or self.layers):
+            raise ValueError(
+                "mean_of wants two runs or more, one of them as teacher too, and no other layers than theirs"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_split(self) -> Self:
