@@ -261,7 +261,7 @@ def load(path: Path, *, data: Path | None = None, work: Path | None = None, repl
     except ValidationError as error:
         first = error.errors()[0]
         option = ".".join(str(part) for part in first["loc"])
-        raise BadConfig(f"{path}, {option or 'sources'}: {first['msg']}") from error
+        raise BadConfig(f"{path}{option and f', {option}'}: {first['msg'].removeprefix('Value error, ')}") from error
 
 
 def _replace(content: dict[str, Any], option: str) -> None:
