@@ -12,8 +12,8 @@ from model_export.examples import Names
 from model_export.records import Record, Span
 from model_export.spellings import AROUND, SPELLINGS
 
-RESPELLED = (0.0, 0.5, 1.0)
-"""With one of these probabilities, drawn for the whole record, each of its names is respelled."""
+RESPELLED = (0.0, 0.0, 0.5, 1.0)
+"""With one of these probabilities, drawn for the whole record, each of its names is respelled: half keep all."""
 DECORATED = 0.15
 """With this probability a name that is to be respelled has something around it."""
 
