@@ -90,7 +90,7 @@ def stages(config: Config) -> dict[str, Stage]:
     raw_names = [config.data / config.languages.taxonomy] if config.languages.taxonomy else []
     base = pretrained.base_folder(config)
     start = pretrained.start_folder(config)
-    taught_by = {run / "train" for run in (config.teacher, *config.mean_of) if run}
+    earlier = {run / "train" for run in (config.teacher, *config.mean_of) if run}
     grown = pretrained.grown_folder(config)
     sources, _, examples, trained, exported, quantised, verified, prior, constants, pictures, *_ = (
         config.work / name for name in NAMES
@@ -122,7 +122,7 @@ def stages(config: Config) -> dict[str, Stage]:
             lambda out: write_examples(config, sources, out),
         ),
         "train": Stage(
-            (examples, *sorted({start, grown}), *sorted(taught_by)),
+            (examples, *sorted({start, grown}), *sorted(earlier)),
             of_training,
             (
                 *("train", "batches", "losses", "network", "optimising", "sample_weights", "sampling", "variations"),

@@ -211,7 +211,9 @@ class Config(_Section):
     `imitation_loss` of 0 it goes on from there.
     """
     mean_of: tuple[Path, ...] = ()
-    """The `work` folders of finished runs on the teacher's base: this run does not train, it is the mean of them."""
+    """The `work` folders of finished runs on one base, with all its layers, the `teacher` among them: this run does not
+    train, it is the mean of them.
+    """
     sources: dict[str, Source] = Field(min_length=1)
     languages: Languages = Languages()
     training: Training = Training()
@@ -222,10 +224,8 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _whole_mean(self) -> Self:
-        if self.mean_of and (len(self.mean_of) < 2 or self.teacher is None or self.layers):
-            raise ValueError(
-                "mean_of wants two runs or more, one of them as teacher too, and no other layers than theirs"
-            )
+        if self.mean_of and (len(self.mean_of) < 2 or self.teacher not in self.mean_of or self.layers):
+            raise ValueError("mean_of wants two runs or more, one of them as teacher too, and no layers left out")
         return self
 
     @model_validator(mode="after")

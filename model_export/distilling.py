@@ -27,8 +27,14 @@ def untrained(config: Config) -> PackedRanker:
 
 def load(ranker: PackedRanker, trained: Path) -> PackedRanker:
     """The same network with the weights that a training kept, in evaluation."""
-    ranker.load_state_dict(torch.load(trained / WEIGHTS, weights_only=True, map_location="cpu"))
+    ranker.load_state_dict(kept(trained / WEIGHTS))
     return ranker.eval()
+
+
+def kept(path: Path) -> dict[str, Tensor]:
+    """The weights that a training kept, on the CPU."""
+    weights: dict[str, Tensor] = torch.load(path, weights_only=True, map_location="cpu")
+    return weights
 
 
 def teacher_of(config: Config) -> PackedRanker | None:

@@ -172,14 +172,14 @@ def read(path: Path) -> Iterator[Record]:
 
 def write(path: Path, records: Iterable[Record]) -> int:
     """Write records as JSONL, all or none, and give their number. Raises BadRecord where the file cannot be written."""
-    count, part = 0, path.with_name(f".{path.name}.part")
+    count, unfinished = 0, path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8") as lines:
+        with unfinished.open("w", encoding="utf-8") as lines:
             for record in records:
                 lines.write(json.dumps(dump(record), ensure_ascii=False) + "\n")
                 count += 1
-        part.replace(path)
+        unfinished.replace(path)
     except OSError as error:
         raise BadRecord(f"{path} was not written: {error}") from error
     return count

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from model_export.config import Config
-from model_export.distilling import WEIGHTS
+from model_export.distilling import WEIGHTS, kept
 from model_export.stage import StageFailed
 
 
@@ -34,7 +34,7 @@ def average(config: Config, out: Path) -> dict[str, Any]:
         if not path.is_file():
             raise StageFailed(f"{path} is missing: finish that run first")
     try:
-        torch.save(mean([torch.load(path, weights_only=True, map_location="cpu") for path in runs]), out / WEIGHTS)
+        torch.save(mean([kept(path) for path in runs]), out / WEIGHTS)
     except ValueError as error:
         raise StageFailed(f"no mean of {', '.join(map(str, runs))}: {error}") from error
     return {"mean_of": [str(run) for run in config.mean_of]}

@@ -1,4 +1,4 @@
-"""A run that is the mean of others: each weight lies half way, and runs that do not fit are refused by name."""
+"""A run that is the mean of others: each weight is theirs on the mean, and runs that do not fit are refused by name."""
 
 from pathlib import Path
 
@@ -49,7 +49,17 @@ def test_a_run_that_is_not_finished_is_named(base: Path, tmp_path: Path) -> None
         average(config, tmp_path)
 
 
-@pytest.mark.parametrize("options", [{"mean_of": ["a"], "teacher": "a"}, {"mean_of": ["a", "b"]}])
-def test_a_mean_wants_two_runs_and_a_teacher(base: Path, tmp_path: Path, options: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mean_of": ["a"], "teacher": "a"},
+        {"mean_of": ["a", "b"]},
+        {"mean_of": ["a", "b"], "teacher": "c"},
+        {"mean_of": ["a", "b"], "teacher": "a", "layers": 1},
+    ],
+)
+def test_a_mean_wants_two_runs_one_of_them_as_teacher_and_all_layers(
+    base: Path, tmp_path: Path, options: dict[str, object]
+) -> None:
     with pytest.raises(ValueError, match="mean_of wants two runs or more"):
         tiny_config(base, work=tmp_path, **options)
