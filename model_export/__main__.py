@@ -71,7 +71,7 @@ class Stage:
 
 def stages(config: Config) -> dict[str, Stage]:
     """Every stage by name. Imports are here so that `--help` needs no torch."""
-    from model_export import pretrained
+    from model_export import bundled, pretrained
     from model_export.base import write_base
     from model_export.benchmark.constants import write_constants
     from model_export.examples import write_examples
@@ -91,6 +91,7 @@ def stages(config: Config) -> dict[str, Stage]:
     base = pretrained.base_folder(config)
     start = pretrained.start_folder(config)
     earlier = {run / "train" for run in (config.teacher, *config.mean_of) if run}
+    bundle = {folder for folder in (bundled.start_of(config),) if folder}
     grown = pretrained.grown_folder(config)
     sources, _, examples, trained, exported, quantised, verified, prior, constants, pictures, *_ = (
         config.work / name for name in NAMES
@@ -107,10 +108,10 @@ def stages(config: Config) -> dict[str, Stage]:
             lambda out: write_sources(config, out),
         ),
         "base": Stage(
-            (sources, base, *raw_names),
+            (sources, base, *raw_names, *bundle),
             (*of_sources, *TEXT_OPTIONS),
             (
-                *("base", "batches", "losses", "names", "network", "pretrained"),
+                *("base", "batches", "bundled", "losses", "names", "network", "pretrained"),
                 *("readers", "records", "sources", "translations"),
             ),
             lambda out: write_base(config, sources, out),
@@ -122,11 +123,11 @@ def stages(config: Config) -> dict[str, Stage]:
             lambda out: write_examples(config, sources, out),
         ),
         "train": Stage(
-            (examples, *sorted({start, grown}), *sorted(earlier)),
+            (examples, *sorted({start, grown}), *sorted(earlier | bundle)),
             of_training,
             (
                 *("train", "batches", "losses", "network", "optimising", "sample_weights", "sampling", "variations"),
-                *("distilling", "soup"),
+                *("bundled", "distilling", "soup"),
                 *("examples", "pretrained", "records", "rows", "spellings"),
             ),
             lambda out: average(config, out) if config.mean_of else train(config, examples, out),

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from model_export import pretrained, records
+from model_export import bundled, pretrained, records
 from model_export.batches import texts_feed
 from model_export.config import Config, Languages
 from model_export.losses import embedding_loss
@@ -40,6 +40,8 @@ def write_base(config: Config, sources: Path, out: Path) -> dict[str, Any]:
     for file in pretrained.base_folder(config).iterdir():
         if file.is_file():
             shutil.copyfile(file, out / file.name)
+    if config.start:
+        bundled.adopt(config, out)
     translated = _translated(config)
     own = ((text, text) for text in _texts(config, sources, translated))
     found = list(dict.fromkeys([*translated, *own]))
@@ -79,7 +81,7 @@ def _texts(config: Config, sources: Path, translated: Sequence[Pair]) -> list[st
 
 def new_characters(tokenizer: Path, texts: Sequence[str]) -> list[str]:
     """The Chinese characters in the texts that a tokenizer's vocabulary lacks, in order."""
-    vocabulary = json.loads(tokenizer.read_text(encoding="utf-8"))["model"]["vocab"]
+    vocabulary = pretrained.vocabulary(tokenizer)
     return sorted({c for text in texts for c in text if 0x3400 <= ord(c) <= 0x9FFF and c not in vocabulary})
 
 

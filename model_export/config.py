@@ -11,6 +11,9 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+SHIPPED = "shipped"
+"""As `start`: the bundle that ships in the package."""
+
 
 class BadConfig(ValueError):
     """The configuration file cannot be used; the message names the file and the option."""
@@ -206,6 +209,8 @@ class Config(_Section):
     gpu_file: bool = True
     layers: int = Field(default=0, ge=0)
     """So many layers of the encoder are kept, evenly spaced; 0 keeps all."""
+    start: Path | Literal["shipped"] | None = None
+    """The folder of a bundle of the same base whose weights training goes on from, or "shipped"."""
     teacher: Path | None = None
     """The `work` folder of a finished run on the same base, whose model this run starts from and imitates; with an
     `imitation_loss` of 0 it goes on from there.
@@ -221,6 +226,12 @@ class Config(_Section):
     thresholds: Thresholds = Thresholds()
     ranking: Ranking = Ranking()
     pictures: Pictures = Pictures()
+
+    @model_validator(mode="after")
+    def _one_start(self) -> Self:
+        if self.start and self.teacher:
+            raise ValueError("start and teacher both say what the run goes on from: leave one of them out")
+        return self
 
     @model_validator(mode="after")
     def _whole_mean(self) -> Self:

@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from model_export import pretrained
+from model_export import bundled, pretrained
 from model_export.batches import Batch
 from model_export.config import Config
 from model_export.losses import log_weights
 from model_export.network import PackedRanker, Scores
+from model_export.stage import StageFailed
 
 WEIGHTS = "weights.pt"
 
@@ -23,6 +24,23 @@ def untrained(config: Config) -> PackedRanker:
     """The network as it is before training, with as many layers as the run keeps."""
     ranker = PackedRanker(pretrained.load_bert(pretrained.start_folder(config)))
     return shallower(ranker, config.layers)
+
+
+def started(config: Config) -> PackedRanker:
+    """The network that training begins with: that of the base, or of the bundle that the run goes on from.
+
+    Raises BundleError, and StageFailed for a bundle of another shape.
+    """
+    ranker, start = untrained(config), bundled.start_of(config)
+    if start:
+        weights = bundled.weights(bundled.opened(start).paths["gpu"])
+        own = ranker.state_dict()
+        table = weights[bundled.WORDS]
+        weights[bundled.WORDS] = torch.cat([table, own[bundled.WORDS][len(table) :]])  # characters new in this run
+        if {name: tensor.shape for name, tensor in weights.items()} != {n: tensor.shape for n, tensor in own.items()}:
+            raise StageFailed(f"the bundle {start} has other layers than this run: set layers to as many as it has")
+        ranker.load_state_dict(weights)
+    return ranker
 
 
 def load(ranker: PackedRanker, trained: Path) -> PackedRanker:

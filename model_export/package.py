@@ -13,6 +13,7 @@ import onnxruntime
 
 from model_export import pretrained
 from model_export.benchmark.constants import CONSTANTS
+from model_export.bundled import start_of
 from model_export.config import Config
 from model_export.export import FP16
 from model_export.fusion import DESCRIPTION, PICTURES
@@ -61,6 +62,9 @@ def manifest(
         **({"reference": metrics["reference"]} if "reference" in metrics else {}),
         "made_with": {"onnxruntime": onnxruntime.__version__} | {name: version(name) for name in MADE_WITH},
     }
+    if start := start_of(config):
+        before = open_bundle(start).manifest
+        content["start"] = {key: before[key] for key in ("name", "version", "training_data")}
     if pictures:
         content["pictures"] = pictures
         content["training_data"].append(_catalogue(config))

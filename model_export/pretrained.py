@@ -50,8 +50,16 @@ def grown_folder(config: Config) -> Path:
 
 
 def start_folder(config: Config) -> Path:
-    """The checkpoint whose tokenizer and shape a run takes: the base, or what `base` made of it for other languages."""
-    return base_folder(config) if config.languages.taxonomy is None else grown_folder(config)
+    """The checkpoint whose tokenizer and shape a run takes: the base, or what `base` made of it for other languages or
+    by the bundle that the run goes on from.
+    """
+    return grown_folder(config) if config.languages.taxonomy or config.start else base_folder(config)
+
+
+def vocabulary(tokenizer: Path) -> dict[str, int]:
+    """The word pieces of a `tokenizer.json`, each with its token."""
+    pieces: dict[str, int] = json.loads(tokenizer.read_text(encoding="utf-8"))["model"]["vocab"]
+    return pieces
 
 
 def tokenizer(config: Config, folder: Path | None = None) -> Tokenizer:

@@ -25,7 +25,7 @@ from model_export import metrics, pretrained, records
 from model_export.base import MEANINGS, TEXTS
 from model_export.batches import Batch, Products, collated, texts_feed
 from model_export.config import Config
-from model_export.distilling import WEIGHTS, imitation_loss, shallower, teacher_of, untrained
+from model_export.distilling import WEIGHTS, imitation_loss, shallower, started, teacher_of
 from model_export.examples import MATCHES, read_names
 from model_export.losses import divergence, embedding_loss, importance_loss, ranking_loss, value_loss
 from model_export.network import PackedRanker, Scores, product_attention
@@ -72,7 +72,7 @@ class Trainer:
         self._texts = Texts.read(pretrained.grown_folder(config)) if self._options.embedding_loss else None
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._teacher = teacher_of(config)
-        ranker = shallower(self._teacher, config.layers) if self._teacher else untrained(config)
+        ranker = shallower(self._teacher, config.layers) if self._teacher else started(config)
         if self.device.type == "cpu":
             AttentionInterface.register(PRODUCTS, product_attention)
             ranker.encoder.set_attn_implementation(PRODUCTS)

@@ -117,6 +117,19 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run(places["work"], first, second)
 
 
+@pytest.fixture(scope="module")
+def continued(ran: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stages of a run that goes on from the bundle of another."""
+    assert ran.first.returncode == 0
+    places = folders(tmp_path_factory.mktemp("continued"))
+    records.write(places["data"] / "shop.jsonl", shop_records())
+    write_base(places["base"])
+    text = CONFIG.replace("name =", f'start = "{(ran.work / "package").as_posix()}"\nname =') + LENIENT
+    again = run_all(text.replace("steps = 12", "steps = 1\nencoder_rate = 1e-9\nhead_rate = 1e-9"), places)
+    assert again.returncode == 0, again.stderr[-3000:]
+    return places["work"]
+
+
 def serves(work: Path, query: str, *attributes: str) -> RowScores:
     """What the run's bundle says on the CPU."""
     bundle = open_bundle(work / "package")
@@ -144,6 +157,14 @@ def test_the_bundle_is_served(ran: Run, query: str, attributes: tuple[str, ...])
 
 def test_the_bundle_has_a_file_for_gpus(ran: Run) -> None:
     assert set(open_bundle(ran.work / "package").paths) == {"tokenizer", "cpu", "gpu", "prior"}
+
+
+def test_a_run_that_goes_on_from_a_bundle_says_what_it_said(ran: Run, continued: Path) -> None:
+    asked = ("red wool rug", "color", "material", "price")
+    before, after = (serves(work, *asked).logits for work in (ran.work, continued))
+    assert after == pytest.approx(before, abs=0.05)
+    manifests = [open_bundle(work / "package").manifest for work in (ran.work, continued)]
+    assert manifests[1]["start"] == {key: manifests[0][key] for key in ("name", "version", "training_data")}
 
 
 def test_the_report_is_written(ran: Run) -> None:

@@ -120,7 +120,11 @@ def tiny_bert(seed: int = 0, words: Sequence[str] = WORDS) -> BertModel:
         initializer_range=0.2,
     )
     config._attn_implementation = "sdpa"
-    return BertModel(config, add_pooling_layer=False)
+    bert = BertModel(config, add_pooling_layer=False)
+    for parameter in bert.parameters():
+        if parameter.dim() == 1:  # all ones or zeros at first, which the exporter would write once for all layers
+            parameter.data += 0.02 * torch.randn(len(parameter))
+    return bert
 
 
 def tiny_ranker(seed: int = 0) -> PackedRanker:
@@ -231,13 +235,16 @@ def tiny_graph(seed: int = 0) -> bytes:
         return (folder / "tiny.onnx").read_bytes()
 
 
-def write_bundle(folder: Path, seed: int = 0, **changes: Any) -> Path:
-    """A bundle around the tiny graph, with changes to its manifest."""
+def write_bundle(folder: Path, seed: int = 0, *, gpu: bytes = b"", **changes: Any) -> Path:
+    """A bundle around the tiny graph, with a graph for GPUs if one is given, and changes to its manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     write_tokenizer(folder)
     (folder / "model.onnx").write_bytes(tiny_graph(seed))
     (folder / "prior.json").write_text('{"default": 0.0, "logits": {"color": 1.0}}')
     paths = {"tokenizer": "tokenizer.json", "cpu": "model.onnx", "prior": "prior.json"}
+    if gpu:
+        paths["gpu"] = "model.fp16.onnx"
+        (folder / paths["gpu"]).write_bytes(gpu)
     contents = {role: (folder / path).read_bytes() for role, path in paths.items()}
     manifest: dict[str, Any] = {
         "format": FORMAT,
