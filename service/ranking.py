@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -125,6 +126,10 @@ class Ranker:
             wishes.weigh({found.attribute: found.weight for found in weighting.attributes})
             for found in (*weighting.attributes, *weighting.hidden):  # a hidden one lends what is stated of it
                 wishes.state(found.attribute, found.values)
+                wishes.name(found.attribute, self._plain(found.attribute))
+        if wishes.unread():
+            measured = await _in_turns(lambda product: [*wishes.measured(product)], products)
+            wishes.measure({name: self._plain(name) for name in names}, chain.from_iterable(measured))
         try:
             async with while_scoring or nullcontext():
                 by = wanted_by(time.monotonic(), deadline, fallback=fallback)

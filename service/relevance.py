@@ -8,21 +8,35 @@
 - excluded: of the phrases that the query negates, the largest share of one's words that the text affirms less the share
   that it denies ("without wheels");
 - match_a in [-1, 1]: how well the product's value of an attribute agrees with what is wanted of it, a mean over what is
-  wanted in which each counts by how sure that is; 0 where nothing is wanted or the product has no value;
+  wanted in which each counts by how sure that is; of alternatives ("red or blue") the best counts, of all that is not
+  wanted the worst; 0 where nothing is wanted or the product has no value;
 - liking_a: by how much more people choose the product's very value than others, or less; whether the query states
   anything of the attribute or not, and whatever its weight: a value that nobody minds has a liking near 0.
+
+A yes or no of an attribute whose very name the query says is wanted, whatever the model reads: "non-slip" of "non slip
+mat", "wheels" of "chair without wheels", where it is a no. Likewise a quantity with a unit that the model does not read
+("16gb") is wanted of the one attribute that has such quantities, or of the one of these that the query names.
 
 Knows: the formula, what of a query is wanted. Does not know: models, where weights, values and vectors come from.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from service.bundle import Formula
 from service.matching import wording
 from service.matching.agreement import with_cosine, without_cosine
-from service.matching.negation import affirmed, is_negated, negated_spans, outside
+from service.matching.negation import CUES, affirmed, asked_without, denied_words, is_negated, negated_spans, outside
 from service.matching.parsing import Found, Parser, Value, Wanted
+from service.matching.quantities import kinds, read_quantities
+
+OR = re.compile(r"\bor\b|\bnor\b|/|或|还是", re.IGNORECASE)
+SAYING_YES = wording.listed("available can doe has have include included is support supported with 是 否 有")
+"""Of the name of a yes or no, what says nothing of what it asks."""
+YES, NO = "yes", "no"
+UNWANTED = -1
+"""The choice of all that is not wanted."""
 
 Cosine = Callable[[str, str], float]
 """The cosine of two texts' embeddings."""
@@ -37,15 +51,19 @@ class Product(NamedTuple):
     @property
     def text(self) -> str:
         """What is read of it as a text: the title, or else its values."""
-        return self.title or " ".join(str(value) for value in self.attributes.values())
+        return self.title.strip() or " ".join(str(value) for value in self.attributes.values())
 
 
 class Wish(NamedTuple):
-    """Something wanted of an attribute, and how much it counts, in [-1, 1]: below 0 it is not wanted."""
+    """Something wanted of an attribute, and how much it counts, in [-1, 1]: below 0 it is not wanted.
+
+    Those of one `choice` are alternatives, those of `UNWANTED` must all be missing.
+    """
 
     text: str
     share: float
     wanted: Wanted
+    choice: int = 0
 
 
 class Compared(NamedTuple):
@@ -62,13 +80,13 @@ class Compared(NamedTuple):
 
     def match(self, cosine: Cosine) -> float:
         """In [-1, 1]; of texts alone the cosine is known, and elsewhere counts 0."""
-        total = 0.0
-        for wish, agreed in zip(self.wishes, self.settled, strict=True):
-            if agreed is None:
+        agreed: dict[int, list[float]] = {}
+        for wish, settled in zip(self.wishes, self.settled, strict=True):
+            if settled is None:
                 near = cosine(wish.text, self.value) if isinstance(self.value, str) else 0.0
-                agreed = with_cosine(wish.wanted, self.found, near)
-            total += wish.share * agreed
-        return total / len(self.wishes)
+                settled = with_cosine(wish.wanted, self.found, near)
+            agreed.setdefault(wish.choice, []).append(wish.share * settled)
+        return sum(min(each) if choice == UNWANTED else max(each) for choice, each in agreed.items()) / len(agreed)
 
 
 class Liked(NamedTuple):
@@ -128,12 +146,15 @@ class Wishes:
     """What one query wants: of the text, and by attribute."""
 
     def __init__(self, query: str, parser: Parser, formula: Formula) -> None:
-        spans = negated_spans(query)
+        spans = asked_without(query)
         self.affirmed = affirmed(query, spans) or query
-        self._spans, self._parser, self._formula = spans, parser, formula
+        self._query, self._spans, self._parser, self._formula = query, spans, parser, formula
         self._words = frozenset(wording.words(self.affirmed))
         self._excluded = [frozenset(wording.words(query[start:end])) for start, end in spans]
+        self._said = frozenset(wording.words(outside(query, spans))), frozenset(denied_words(query, spans))
         self._wishes: dict[str, tuple[Wish, ...]] = {}
+        self._flags: dict[str, Wish] = {}
+        self._stated: list[tuple[int, int]] = []
         self._preferred: set[str] = set()
         self._weights: Mapping[str, float] = {}
         self._liking: Callable[[str, Value], float] | None = None
@@ -144,10 +165,54 @@ class Wishes:
 
     def state(self, attribute: str, values: Sequence[tuple[str, int, int, float]]) -> None:
         """Want what the query states: (text, start, end, confidence) of each value."""
-        self._wishes[attribute] = tuple(
-            Wish(text, sure, self._parser.wanted(text, negated=is_negated(self._spans, start, end)))
-            for text, start, end, sure in values
-        )
+        wishes: list[Wish] = []
+        choice = last = 0
+        self._stated += [(start, end) for _, start, end, _ in values]
+        for text, start, end, sure in values:
+            negated = is_negated(self._spans, start, end)
+            if not wishes or not OR.search(self._query, last, start):
+                choice += 1
+            wishes.append(Wish(text, sure, self._parser.wanted(text, negated=negated), UNWANTED if negated else choice))
+            last = end
+        self._wishes[attribute] = tuple(wishes)
+
+    def name(self, attribute: str, plain: str) -> None:
+        """Want a yes or a no of an attribute that reads `plain`, where the query says just this or its contrary."""
+        spans = negated_spans(plain)
+        no = frozenset(denied_words(plain, spans))
+        yes = frozenset(wording.words(outside(plain, spans))) - CUES - SAYING_YES
+        affirms, denies = self._said
+        if yes or no:
+            if yes <= affirms and no <= denies:
+                self._flags[attribute] = Wish(YES, 1.0, self._parser.wanted(YES))
+            elif yes <= denies and no <= affirms:
+                self._flags[attribute] = Wish(NO, 1.0, self._parser.wanted(NO))
+
+    def unread(self) -> dict[str, str]:
+        """By kind of unit, the query's one quantity of it, where no stated value holds a part of it."""
+        found: dict[str, list[str]] = {}
+        for each in read_quantities(self._query, self._parser.units.by_spelling):
+            taken = any(start < each.end and each.start < end for start, end in (*self._stated, *self._spans))
+            for kind in kinds([each]):
+                found.setdefault(kind, []).append("" if taken else self._query[each.start : each.end])
+        return {kind: texts[0] for kind, texts in found.items() if len(texts) == 1 and texts[0]}
+
+    def measure(self, plain: Mapping[str, str], measured: Iterable[tuple[str, Set[str]]]) -> None:
+        """Want what is `unread` of an attribute; `plain` is how each reads, `measured` what all products gave."""
+        known: dict[str, set[str]] = {}
+        for name, found in measured:
+            known.setdefault(name, set()).update(found)
+        for kind, text in self.unread().items():
+            could = [name for name in plain if kind in known.get(name, ()) and not self.wanted(name)]
+            named = [name for name in could if self._words & frozenset(wording.words(plain[name]))]
+            if len(named or could) == 1:
+                self._wishes[(named or could)[0]] = (Wish(text, 1.0, self._parser.wanted(text)),)
+
+    def measured(self, product: Product) -> Iterator[tuple[str, frozenset[str]]]:
+        """(attribute, kinds of unit) of each value that has some."""
+        for name, value in product.attributes.items():
+            if found := kinds(self._parser.found(value).quantities):
+                yield name, found
 
     def borrow(self, attribute: str, like: str) -> None:
         """Want of an attribute what is wanted of another."""
@@ -156,7 +221,9 @@ class Wishes:
     def prefer(self, attribute: str, values: Mapping[str, float]) -> None:
         """Want these values, each so strongly."""
         self._preferred.add(attribute)
-        self._wishes[attribute] = tuple(Wish(text, share, self._parser.wanted(text)) for text, share in values.items())
+        self._wishes[attribute] = tuple(
+            Wish(text, share, self._parser.wanted(text), choice) for choice, (text, share) in enumerate(values.items())
+        )
 
     def like(self, liking: Callable[[str, Value], float]) -> None:
         """Add so much to a product's score as this tells for each of its attributes and values."""
@@ -180,10 +247,14 @@ class Wishes:
                 yield Liked(attribute, value, found)
 
     def _compared(self, attributes: Mapping[str, Value]) -> Iterator[Compared]:
-        for attribute, wishes in self._wishes.items():
+        for attribute in (*self._flags, *(name for name in self._wishes if name not in self._flags)):
             value = attributes.get(attribute)
-            if value is not None and wishes:
-                found = self._parser.found(value)
+            if value is None:
+                continue
+            found, wishes = self._parser.found(value), self._wishes.get(attribute, ())
+            if attribute in self._flags and (found.flag is not None or found.number in (0, 1)):
+                wishes = (self._flags[attribute],)
+            if wishes:
                 settled = tuple([without_cosine(wish.wanted, found) for wish in wishes])
                 yield Compared(attribute, value, found, wishes, settled)
 
@@ -209,7 +280,7 @@ class Wishes:
 
     def _excluded_from(self, text: str) -> float:
         spans = negated_spans(text)
-        denied = frozenset(word for start, end in spans for word in wording.words(text[start:end]))
+        denied = frozenset(denied_words(text, spans))
         has = frozenset(wording.words(outside(text, spans)))
         return max(wording.overlap(phrase, has) - wording.overlap(phrase, denied) for phrase in self._excluded)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.matching.negation import is_negated, negated_spans
+from service.matching.negation import affirmed, asked_without, denied_words, is_negated, negated_spans
 
 
 def governed(text: str) -> list[str]:
@@ -43,6 +43,16 @@ def governed(text: str) -> list[str]:
         ("shirt without sleeves and with pockets", ["sleeves"]),
         ("tub without lid 12 inch", ["lid"]),
         ("Tisch without Ärmel", ["Ärmel"]),
+        ("shoes that are not red", ["red"]),
+        ("bag which is not leather for men", ["leather"]),
+        ("I don't want red shoes", ["red shoes"]),
+        ("shirt that doesn’t have pockets", ["pockets"]),
+        ("snack does not contain nuts", ["nuts"]),
+        ("anything but black", ["black"]),
+        ("phone case other than black", ["black"]),
+        ("dress except red", ["red"]),
+        ("rug neither red nor blue", ["red nor blue"]),
+        ("rug not red, not blue", ["red", "blue"]),
     ],
 )
 def test_a_cue_governs_what_it_says_in_real_queries(query: str, expected: list[str]) -> None:
@@ -56,6 +66,7 @@ def test_a_cue_governs_what_it_says_in_real_queries(query: str, expected: list[s
         ("不含人工香料", ["人工香料"]),
         ("不含 BPA 水杯", ["BPA"]),
         ("无糖", ["糖"]),
+        ("除了红色以外的鞋", ["红色"]),
         ("无硅油洗发水", ["硅油"]),
         ("免打孔置物架", ["打孔"]),
         ("非转基因", ["转基"]),
@@ -119,6 +130,27 @@ def test_spans_are_in_order_apart_and_inside_the_text(text: str) -> None:
     bounds = [bound for span in negated_spans(text) for bound in span]
     assert bounds == sorted(set(bounds))
     assert all(0 <= bound <= len(text) for bound in bounds)
+
+
+@pytest.mark.parametrize(
+    ("query", "left"),
+    [
+        ("not red or blue shirt", "shirt"),
+        ("anything but black dress", "dress"),
+        ("shoes that are not red", "shoes"),
+        ("belt without buckle", "belt"),
+        ("not machine washable", "washable"),
+        ("除了红色以外的鞋", "鞋"),
+        ("without", "without"),
+    ],
+)
+def test_something_is_left_that_a_query_asks_for(query: str, left: str) -> None:
+    assert affirmed(query, asked_without(query)) == left
+
+
+def test_a_text_denies_what_its_words_end_on_less_say() -> None:
+    assert denied_words("Armless chair, not red", negated_spans("Armless chair, not red")) == ["red", "arm"]
+    assert denied_words("stainless steel, unless blue", []) == []
 
 
 @pytest.mark.parametrize("part", ["not ", "free ", "不", "without no ", "-", " ", "İ not ", "free-"])

@@ -71,6 +71,108 @@ def test_a_value_that_the_query_negates_counts_against_a_product_that_has_it(par
     assert scored(parser, "bag not leather", product, material="leather").terms[0].match == -1.0
 
 
+def matched(parser: Parser, query: str, *values: Value, name: str, texts: tuple[str, ...] = ()) -> list[float]:
+    """The match of each value of an attribute of which the query states these texts; 0 where there is no term."""
+    wishes = Wishes(query, parser, FORMULA)
+    wishes.weigh({name: 0.5})
+    wishes.state(name, [(text, query.index(text), query.index(text) + len(text), 1.0) for text in texts])
+    wishes.name(name, name)
+    products = [Product("", {name: value}) for value in values]
+    wishes.measure({name: name}, (pair for product in products for pair in wishes.measured(product)))
+    found = [wishes.scored(wishes.read(product), cosine).terms for product in products]
+    return [terms[0].match if terms else 0.0 for terms in found]
+
+
+@pytest.mark.parametrize(
+    ("query", "name", "yes"),
+    [
+        ("non slip mat", "non-slip", True),
+        ("mat with slip", "non-slip", False),
+        ("bpa free bottle", "BPA free", True),
+        ("sugar-free sweets", "is sugar free", True),
+        ("sweets no sugar", "sugar", False),
+        ("chair without wheels", "wheels", False),
+        ("chair with wheels", "has wheels", True),
+        ("nonstick pan", "non stick", True),
+        ("waterproof boots", "waterproof", True),
+        ("armless chair", "arms", False),
+        ("无糖饼干", "无糖", True),
+        ("防水手表", "是否防水", True),
+    ],
+)
+def test_a_yes_or_no_answers_a_query_that_has_its_attributes_name(
+    parser: Parser, query: str, name: str, yes: bool
+) -> None:
+    sign = 1.0 if yes else -1.0
+    assert matched(parser, query, True, "yes", 1, False, "no", "0", name=name) == [sign] * 3 + [-sign] * 3
+
+
+def test_a_yes_or_no_of_what_the_query_does_not_name_says_nothing(parser: Parser) -> None:
+    assert matched(parser, "red office chair", True, False, name="wheels") == [0.0, 0.0]
+    assert matched(parser, "warm boots", True, False, name="has") == [0.0, 0.0]
+
+
+def test_what_is_no_yes_or_no_is_compared_with_what_the_query_states(parser: Parser) -> None:
+    assert matched(parser, "waterproof boots", "waterproof", 7, name="waterproof", texts=("waterproof",)) == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("query", ["red or blue rug", "red/blue rug", "rug in red or in blue"])
+def test_of_alternatives_the_best_counts(parser: Parser, query: str) -> None:
+    red, blue, green = matched(parser, query, "red", "blue", "green", name="color", texts=("red", "blue"))
+    assert (red, blue) == (1.0, 1.0) and green < 0
+
+
+def test_of_what_is_wanted_together_the_mean_counts(parser: Parser) -> None:
+    both, one = matched(parser, "red and blue rug", "red, blue", "red", name="color", texts=("red", "blue"))
+    assert both == 1.0 and one == pytest.approx(0.0)
+
+
+def test_of_what_is_not_wanted_the_worst_counts(parser: Parser) -> None:
+    red, blue, green = matched(
+        parser, "rug not red or blue", "red", "blue", "green", name="color", texts=("red", "blue")
+    )
+    assert (red, blue) == (-1.0, -1.0) and green > 0
+
+
+def test_a_quantity_that_nobody_read_is_wanted_of_the_attribute_that_has_such(parser: Parser) -> None:
+    right, wrong = matched(parser, "laptop 16gb", "16 GB", "8 GB", name="memory")
+    assert right == 1.0 and wrong < 0
+
+
+def measured(parser: Parser, query: str, **values: str) -> list[str]:
+    """The attributes of which something is wanted."""
+    wishes, product = Wishes(query, parser, FORMULA), Product("", values)
+    wishes.measure({name: name for name in values}, wishes.measured(product))
+    return [name for name in values if wishes.wanted(name)]
+
+
+def test_where_several_attributes_have_such_quantities_the_one_that_the_query_names_is_meant(parser: Parser) -> None:
+    values = {"memory": "16 GB", "disk": "512 GB", "screen": "15 inch"}
+    assert measured(parser, "laptop 16gb", **values) == []
+    assert measured(parser, "laptop 16gb memory", **values) == ["memory"]
+    assert measured(parser, "laptop 16gb memory 512gb", **values) == []
+
+
+def test_a_quantity_that_is_stated_or_negated_is_not_wanted_again(parser: Parser) -> None:
+    wishes = Wishes("laptop 16gb", parser, FORMULA)
+    wishes.state("memory", [("16gb", 7, 11, 1.0)])
+    assert wishes.unread() == {} and Wishes("laptop without 16gb", parser, FORMULA).unread() == {}
+
+
+def test_a_query_that_only_says_what_it_does_not_want_asks_for_its_last_word(parser: Parser) -> None:
+    assert Wishes("not red or blue shirt", parser, FORMULA).affirmed == "shirt"
+    assert Wishes("I don't want red shoes", parser, FORMULA).affirmed == "shoes"
+    assert Wishes("without wheels", parser, FORMULA).affirmed == "without wheels"
+
+
+def test_words_of_other_forms_are_the_same_words(parser: Parser) -> None:
+    assert scored(parser, "ｒｅｄ rug", Product("Red rug", {})).text.overlap == 1.0
+
+
+def test_a_blank_title_is_none(parser: Parser) -> None:
+    assert scored(parser, "red rug", Product("  ", {"kind": "rug", "color": "red"})).text.overlap == 1.0
+
+
 def test_an_attribute_that_is_not_stated_adds_nothing(parser: Parser) -> None:
     assert scored(parser, "red rug", Product("rug", {"material": "wool"})).terms == ()
 

@@ -127,11 +127,9 @@ def features(
     """The features of every list: the bundle is asked about queries, both embeddings about texts."""
     lists = [each for each in lists if each.attributes()]
     answers = judge.answers([_question(each.query, each.attributes()) for each in lists], "queries of products")
-    asked = [_wishes(answer, parser) for answer in answers]
-    read = [
-        [wishes.read(Product(item.title, dict(item.attributes))) for item in each.products]
-        for each, wishes in zip(lists, asked, strict=True)
-    ]
+    items = [[Product(item.title, dict(item.attributes)) for item in each.products] for each in lists]
+    asked = [_wishes(answer, of, parser) for answer, of in zip(answers, items, strict=True)]
+    read = [[wishes.read(item) for item in of] for of, wishes in zip(items, asked, strict=True)]
     own([each.query for each in lists])
     own([text for wishes, items in zip(asked, read, strict=True) for text in _texts(wishes, items)])
     pretrained([text for each in lists for text in (each.query, *(item.title for item in each.products))])
@@ -145,10 +143,14 @@ def _question(text: str, names: Sequence[str]) -> Record:
     return Record(text, tuple(names), (0.0,) * len(names), (None,) * len(names))
 
 
-def _wishes(answer: Answer, parser: Parser) -> Wishes:
+def _wishes(answer: Answer, products: Sequence[Product], parser: Parser) -> Wishes:
+    """What the query wants; the names of judged lists are plain already."""
     wishes = Wishes(answer.record.query, parser, COMPONENTS)
     for place, name in enumerate(answer.record.attributes):
         wishes.state(name, answer.stated(place))
+        wishes.name(name, name)
+    plain = {name: name for name in answer.record.attributes}
+    wishes.measure(plain, (pair for product in products for pair in wishes.measured(product)))
     return wishes
 
 

@@ -4,13 +4,14 @@ What each cue governs:
 - "without", "w/o", "free of", "free from", "not": the words up to the end of the clause. A clause ends at a comma or
   another mark, at a conjunction or preposition ("and", "but", "with", "for", ...), at another cue, before a number,
   and after `MOST_WORDS` words. "or" and "nor" do not end it. None governs anything before a pronoun and the like
-  ("not your phone", "not only"), nor "not" and "no" after an auxiliary ("do not disturb"): slogans and titles.
+  ("not your phone", "not only"), nor "not" and "no" after an auxiliary ("do not disturb"): slogans and titles, but not
+  "shoes that are not red". "except", "excluding", "neither", "anything but", "other than" and "don't want" do as well.
 - "no": the same where words stand before it in its clause ("dress no sleeves"), else the next word alone ("no drill
   grab bars"); nothing before a number ("no 10 nail brush").
 - "non": the next word, also where it is joined to it, for words that are joined in practice ("nonstick").
 - "X-free": the word before; "X free", unhyphenated, only for what is usually left out (`LEFT_OUT`), since "free" has
   other meanings ("kindle books free").
-- 不含, 不带, 没有 and the like: up to 的, a conjunction or the end of the Chinese characters, eight at most.
+- 不含, 不带, 没有, 除了 and the like: up to 的, a conjunction or the end of the Chinese characters, eight at most.
   无, 免, 非, 不: two characters, for there are no spaces to tell where a word ends. Or one Latin word.
 
 Names that only look like negations ("no show socks", "hands free", 无线, 不锈钢) are listed by hand.
@@ -22,7 +23,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from service.matching.wording import MOST_CHARACTERS, UNSPACED, listed
+from service.matching.wording import MOST_CHARACTERS, UNSPACED, listed, words
 
 Span = tuple[int, int]
 """(start, end) in Unicode code points, the end exclusive."""
@@ -30,16 +31,25 @@ Span = tuple[int, int]
 MOST_WORDS = 5
 
 ASIDE = re.compile(
-    r"(?:\b(?:without|w/o|with no|no|not|free (?:of|from))(?:\s+(?:an?|any|the))*"
-    r"|不含|不带|不帶|不要|没有|沒有|无|無)\s*$",
+    r"(?:\b(?:without|w/o|with no|no|(?:(?:that|which) (?:is|are) )?not|free (?:of|from)|except(?: for)?|excluding"
+    r"|neither|anything but|other than|(?:i )?do(?:es)?(?:n['’]t| not) (?:want|need|like|have|include|contain))"
+    r"(?:\s+(?:an?|any|the))*"
+    r"|不含|不带|不帶|不要|没有|沒有|除了|无|無)\s*$",
     re.IGNORECASE,
 )
 """Cues that set what they negate aside from the rest; "non-slip" and "sugar free" name a kind of their own."""
 
-GOVERNING = frozenset({"free", "no", "non", "not", "w/o", "without"})
-CUES = frozenset(
-    {"free", "from", "no", "non", "not", "o", "of", "w", "without", *"不无無免非没未有含带帶要需用添加支持"}
-)
+LESS = re.compile(r"\b(?!stain|un)([^\W\d_]{3,40})less\b", re.IGNORECASE)
+"""Words that deny what they begin with: "sleeveless", "wireless"."""
+
+GOVERNING = frozenset({"except", "excluding", "free", "neither", "no", "non", "not", "w/o", "without"})
+OF_TWO_WORDS = frozenset({("anything", "but"), ("other", "than")})
+WANTING = listed("contain have include like need want")
+"""Verbs that a negated auxiliary leaves negated: "I don't want red"."""
+RELATIVES = frozenset({"that", "which"})
+CUES = listed("anything but except excluding free from neither no non not o of other than w without") | {
+    *"不無无免非没未有含带帶要需用添加支持除了"
+}
 """Words that a negation is made of; beside negated words they say nothing themselves."""
 
 FIXED = re.compile(
@@ -80,15 +90,20 @@ LEFT_OUT = listed(
 )
 """What "free" may follow without a hyphen."""
 
-CUE = re.compile(r"without|w/o|\bno|free|[不无無免非没未]", re.IGNORECASE)
+ASKING = CUES | WANTING | listed("i do doe don t is are that which it")
+AFTER_CUE = re.compile(r"^\s*(?:以外|之外)?的?")
+CUE = re.compile(
+    r"without|w/o|\bno|free|except|excluding|neither|anything but|other than|n['’]t\b|除了|[不无無免非没未]",
+    re.IGNORECASE,
+)
 TOKEN = re.compile(rf"w/o\b|&|[^\W_{UNSPACED}]+(?:['’][^\W_{UNSPACED}]+)*", re.IGNORECASE)
 WITHIN_CLAUSE = re.compile(r"(?!.*\s[-–—]\s)[\s'\"’”“–-]*", re.DOTALL)
 """What may stand between two words of one clause: spaces, quotes, a hyphen that joins them."""
 
 HAN = r"\u3400-\u9fff"
 CHINESE = re.compile(
-    r"(?:不含|不带|不帶|不要|不需要|不需|不用|不添加|未添加|无添加|不支持|无需|没有|未含)\s?"
-    rf"(?P<long>(?:(?![的和且但或与及])[{HAN}]){{1,8}}|[a-z0-9]+)"
+    r"(?:不含|不带|不帶|不要|不需要|不需|不用|不添加|未添加|无添加|不支持|无需|没有|未含|除了)\s?"
+    rf"(?P<long>(?:(?![的和且但或与及]|以外|之外)[{HAN}]){{1,8}}|[a-z0-9]+)"
     rf"|[无無免非不]\s?(?P<short>(?:(?!的)[{HAN}]){{1,2}}|[a-z0-9]+)",
     re.IGNORECASE,
 )
@@ -117,6 +132,18 @@ def negated_spans(text: str) -> list[Span]:
     return _merged(sorted([*_latin(text, fixed), *_chinese(text, fixed)]))
 
 
+def asked_without(query: str) -> list[Span]:
+    """The negated spans of a query, which asks for something: where all else are cues, the last word is what it asks
+    for, as in "not red or blue shirt".
+    """
+    spans = negated_spans(query)
+    if len(spans) == 1 and ASKING.issuperset(words(outside(query, spans))):
+        start, end = spans[0]
+        last = query.rfind(" ", start, end)
+        return [(start, last)] if last > start else spans
+    return spans
+
+
 def affirmed(text: str, spans: Sequence[Span]) -> str:
     """The text without what it says that it is to be without, "" where nothing is left: "mat without cups" is "mat"."""
     kept, end = "", 0
@@ -124,7 +151,13 @@ def affirmed(text: str, spans: Sequence[Span]) -> str:
         before = text[end:start]
         if cue := ASIDE.search(before):
             kept, end = f"{kept}{before[: cue.start()]} ", last
-    return " ".join((kept + text[end:]).removeprefix("的").split())
+    return " ".join(AFTER_CUE.sub("", kept + text[end:]).split())
+
+
+def denied_words(text: str, spans: Sequence[Span]) -> list[str]:
+    """The words that a text with these negated spans denies, those of "sleeveless" and "armless" among them."""
+    denied = [word for start, end in spans for word in words(text[start:end])]
+    return denied + words(" ".join(LESS.findall(text))) if "less" in text.lower() else denied
 
 
 def outside(text: str, spans: Sequence[Span]) -> str:
@@ -162,7 +195,7 @@ def _chinese(text: str, fixed: Sequence[Span]) -> Iterator[Span]:
 def _latin(text: str, fixed: Sequence[Span]) -> Iterator[Span]:
     tokens = _tokens(text)
     for place, token in enumerate(tokens):
-        if token.word in GOVERNING and not _inside(token.start, fixed):
+        if _is_cue(tokens, place) and not _inside(token.start, fixed):
             first, last = _governed(tokens, place)
             if first < last:
                 yield tokens[first].start, tokens[last - 1].end
@@ -179,6 +212,11 @@ def _tokens(text: str) -> list[_Token]:
     return tokens
 
 
+def _is_cue(tokens: Sequence[_Token], place: int) -> bool:
+    word, before = tokens[place].word, tokens[place - 1].word if place else ""
+    return word in GOVERNING or word.endswith("n't") or (before, word) in OF_TWO_WORDS
+
+
 def _governed(tokens: Sequence[_Token], place: int) -> Span:
     """The first and the last (exclusive) of the tokens that the one at `place` negates; an empty range for none."""
     cue = tokens[place]
@@ -189,12 +227,21 @@ def _governed(tokens: Sequence[_Token], place: int) -> Span:
             return _clause(tokens, place + 2)
         freed = before in LEFT_OUT or (cue.gap == "-" and before.isalpha())
         return (place - 1, place) if freed else (place, place)
-    slogan = cue.word in ("not", "no") and (before in AUXILIARIES or before.endswith("n't"))
+    if after in WANTING and (cue.word == "not" or cue.word.endswith("n't")):
+        return _clause(tokens, place + 2)
+    slogan = cue.word.endswith("n't") or (cue.word in ("not", "no") and _follows_auxiliary(tokens, place))
     if not after or slogan or after in AFTER_SLOGANS or (cue.word == "no" and after[0].isdigit()):
         return place, place
     if cue.word == "non" or (cue.word == "no" and before in ("", "or", "and", "&")):
         return place + 1, place + 2
     return _clause(tokens, place + 1)
+
+
+def _follows_auxiliary(tokens: Sequence[_Token], place: int) -> bool:
+    """Whether an auxiliary stands before it in its clause, as in "do not disturb", but not in "that are not red"."""
+    before = "" if tokens[place].begins or place == 0 else tokens[place - 1].word
+    told = place > 1 and before in ("is", "are") and tokens[place - 2].word in RELATIVES
+    return (before in AUXILIARIES or before.endswith("n't")) and not told
 
 
 def _clause(tokens: Sequence[_Token], first: int) -> Span:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from service.matching.colors import Color, read_colors
-from service.matching.negation import CUES, negated_spans, outside
+from service.matching.negation import CUES, denied_words, negated_spans, outside
 from service.matching.quantities import Quantity, number, read_quantities
 from service.matching.units import Units
 from service.matching.wording import MOST_CHARACTERS, listed, words
@@ -38,8 +38,6 @@ NO = listed("no n false none without unavailable unsupported ✗ ✘ 否 无 不
 UNKNOWN = frozenset(["", "-", "--", "n/a", "na", "nan", "null", "unknown", "?"])
 
 SEPARATOR = re.compile(r"\s*(?:[|;\n、，；&]|,(?![0-9])|(?<![0-9 ])/(?![0-9 ]))\s*")
-LESS = re.compile(r"\b(?!stain|un)([^\W\d_]{3,40})less\b")
-"""Words that deny what they begin with: "sleeveless", "wireless"."""
 BESIDE_NUMBERS = listed(
     "about approximately around ca costing each eu for in is it number of old only the to uk us wide long tall high"
     " deep thick"
@@ -140,9 +138,6 @@ class Parser:
         quantities = tuple(read_quantities(text, self.units.by_spelling))
         spans = negated_spans(text)
         affirmed = words(outside(text, spans)) if spans else words(text)
-        denied = [word for start, end in spans for word in words(text[start:end])]
-        if "less" in folded:
-            denied += words(" ".join(LESS.findall(folded)))
         elements = [] if spans else SEPARATOR.split(text, MOST_ELEMENTS)
         alone = (
             len(quantities) == 1
@@ -151,7 +146,7 @@ class Parser:
         )
         return Found(
             words=frozenset(affirmed),
-            denied=frozenset(denied),
+            denied=frozenset(denied_words(text, spans)),
             phrases=frozenset(tuple(words(each)) for each in (text, *elements)),
             number=quantities[0].sides[0].low if alone else None,
             quantities=quantities,

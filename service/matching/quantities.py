@@ -99,6 +99,11 @@ class Quantity:
         return len(self.sides) == 1 and not only.bases and only.low == only.high
 
 
+def kinds(quantities: Sequence[Quantity]) -> frozenset[str]:
+    """The kinds of all units that these are stated in."""
+    return frozenset(kind for each in quantities for side in each.sides for kind, _, _ in side.bases)
+
+
 @dataclass(frozen=True, slots=True)
 class _Amount:
     number: float

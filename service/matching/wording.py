@@ -33,8 +33,9 @@ def normalised(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The words in lower case, a plural's s left off."""
-    return [_singular(word) for word in WORD.findall(text.lower())]
+    """The words in lower case, a plural's s left off, compatibility forms (ｒｅｄ) made plain."""
+    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    return [_singular(word) for word in WORD.findall(plain.lower())]
 
 
 def _singular(word: str) -> str:
