@@ -1,10 +1,11 @@
 """What a product is worth to a query: a score and the terms that it is made of.
 
-    score = cosine + overlap_share · overlap − exclusion · excluded + Σ_a strength · weight_a · match_a
-            + Σ_a liking_a
+    score = cosine + overlap_share · overlap + EXACT · exact − exclusion · excluded
+            + Σ_a strength · weight_a · match_a + Σ_a liking_a
 
 - cosine: of the text that the query affirms and the product's text;
 - overlap: the share of the affirmed words that the text has;
+- exact: the same of those with letters and digits, as model numbers are: embeddings do not tell them apart;
 - excluded: of the phrases that the query negates, the largest share of one's words that the text affirms less the share
   that it denies ("without wheels");
 - match_a in [-1, 1]: how well the product's value of an attribute agrees with what is wanted of it, a mean over what is
@@ -35,6 +36,8 @@ OR = re.compile(r"\bor\b|\bnor\b|/|或|还是", re.IGNORECASE)
 SAYING_YES = wording.listed("available can doe has have include included is support supported with 是 否 有")
 """Of the name of a yes or no, what says nothing of what it asks."""
 YES, NO = "yes", "no"
+EXACT = 0.15
+"""Set by hand: too few judged queries have such words to fit it."""
 UNWANTED = -1
 """The choice of all that is not wanted."""
 
@@ -126,6 +129,7 @@ class TextTerm(NamedTuple):
 
     cosine: float
     overlap: float
+    exact: float
     excluded: float
     value: float
 
@@ -150,6 +154,7 @@ class Wishes:
         self.affirmed = affirmed(query, spans) or query
         self._query, self._spans, self._parser, self._formula = query, spans, parser, formula
         self._words = frozenset(wording.words(self.affirmed))
+        self._codes = wording.codes(self._words)
         self._excluded = [frozenset(wording.words(query[start:end])) for start, end in spans]
         self._said = frozenset(wording.words(outside(query, spans))), frozenset(denied_words(query, spans))
         self._wishes: dict[str, tuple[Wish, ...]] = {}
@@ -272,11 +277,12 @@ class Wishes:
         return Scored(score, text, terms, read.liked)
 
     def _text(self, text: str, cosine: Cosine) -> TextTerm:
-        overlap = wording.overlap(self._words, frozenset(wording.words(text)))
+        has = frozenset(wording.words(text))
+        overlap, exact = wording.overlap(self._words, has), wording.overlap(self._codes, has)
         excluded = self._excluded_from(text) if self._excluded else 0.0
         near = cosine(self.affirmed, text)
-        value = near + self._formula.overlap * overlap - self._formula.exclusion * excluded
-        return TextTerm(near, overlap, excluded, value)
+        value = near + self._formula.overlap * overlap + EXACT * exact - self._formula.exclusion * excluded
+        return TextTerm(near, overlap, exact, excluded, value)
 
     def _excluded_from(self, text: str) -> float:
         spans = negated_spans(text)

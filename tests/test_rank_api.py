@@ -51,7 +51,7 @@ def test_terms_name_what_is_wanted_and_what_was_found(client: TestClient) -> Non
     red = post(client, RUGS | {"explain": True})["results"][0]
     text, *attributes = red["terms"]
     assert text["term"] == "text"
-    assert set(text) == {"term", "cosine", "overlap", "excluded", "value"}
+    assert set(text) == {"term", "cosine", "overlap", "exact", "excluded", "value"}
     (color,) = [term for term in attributes if term["attribute"] == "product_colour"]
     assert (color["wanted"], color["found"]) == (["red"], "red")
     assert color["match"] > 0.5

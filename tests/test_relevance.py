@@ -37,6 +37,13 @@ def test_the_text_counts_by_its_cosine_and_its_words(parser: Parser) -> None:
     assert found.score == pytest.approx(0.1 + 0.1)
 
 
+def test_words_with_digits_count_to_the_letter(parser: Parser) -> None:
+    same, other = (scored(parser, "drill dcd771c2", Product(t, {})) for t in ("Drill DCD771C2", "Drill DCD777C2"))
+    assert (same.text.exact, other.text.exact) == (1.0, 0.0)
+    assert same.score - other.score == pytest.approx(0.15 + 0.1 / 2)
+    assert scored(parser, "drill 20", Product("drill 20", {})).text.exact == 0.0
+
+
 def test_a_product_without_a_title_is_read_by_its_values(parser: Parser) -> None:
     assert scored(parser, "red rug", Product("", {"kind": "rug", "color": "red"})).text.overlap == 1.0
 

@@ -27,7 +27,7 @@ from model_export.records import Record
 from service.bundle import Formula
 from service.matching.parsing import Parser
 from service.matching.wording import words
-from service.relevance import Product, Read, Scored, Wishes
+from service.relevance import EXACT, Product, Read, Scored, Wishes
 
 TOP = 10
 FOLDS = 5
@@ -48,8 +48,8 @@ Scores = NDArray[np.float64]
 class Features:
     """Everything of one list that a way of ranking uses; every array is (products,).
 
-    `near`, `overlap` and `excluded` are those of `service.relevance`; `model` and `equal` hold Σ_a weight_a · match_a
-    by the model's weights and by equal ones.
+    `near`, the cosine with what exact words add, `overlap` and `excluded` are those of `service.relevance`; `model` and
+    `equal` hold Σ_a weight_a · match_a by the model's weights and by equal ones.
     """
 
     query: str
@@ -179,7 +179,7 @@ def _features(
         cosine=own(titles) @ own([each.query])[0],
         pretrained=pretrained(titles) @ pretrained([each.query])[0],
         bm25=bm25(each.query, titles),
-        near=np.array([one.text.cosine for one in found]),
+        near=np.array([one.text.cosine + EXACT * one.text.exact for one in found]),
         overlap=np.array([one.text.overlap for one in found]),
         excluded=np.array([one.text.excluded for one in found]),
         model=_of_attributes(found),

@@ -141,13 +141,14 @@ class RankRequest(Wire):
 
 
 class TextTermAnswer(TypedDict):
-    """What the text adds: the cosine of the query (less what it negates) and the title, and by constants of the bundle
-    the share of its words that the title has and, taken off, the share of the negated ones.
+    """What the text adds: the cosine of the query (less what it negates) and the title, and by constants the share of
+    its words that the title has, that of its words with letters and digits, and, taken off, that of the negated ones.
     """
 
     term: Literal["text"]
     cosine: float
     overlap: float
+    exact: float
     excluded: float
     value: float
 
@@ -267,8 +268,15 @@ def _result(found: RankedProduct, body: RankRequest) -> ResultAnswer:
 
 
 def _terms(found: RankedProduct) -> Iterator[TextTermAnswer | AttributeTermAnswer | LikedTermAnswer]:
-    cosine, overlap, excluded, value = found.scored.text
-    yield {"term": "text", "cosine": cosine, "overlap": overlap, "excluded": excluded, "value": value}
+    cosine, overlap, exact, excluded, value = found.scored.text
+    yield {
+        "term": "text",
+        "cosine": cosine,
+        "overlap": overlap,
+        "exact": exact,
+        "excluded": excluded,
+        "value": value,
+    }
     for term in found.scored.terms:
         yield {
             "term": "attribute",

@@ -38,6 +38,11 @@ def words(text: str) -> list[str]:
     return [_singular(word) for word in WORD.findall(plain.lower())]
 
 
+def codes(found: Set[str]) -> Set[str]:
+    """Of these words those with letters and digits, which are meant to the letter: "dcd771c2", "16gb", "2x8"."""
+    return {word for word in found if not word.isalpha() and not word.isdigit() and word.isascii()}
+
+
 def _singular(word: str) -> str:
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
 

@@ -34,6 +34,7 @@ from model_export.benchmark.products import JudgedList
 from model_export.benchmark.ranking import EXCLUSIONS, OVERLAPS, STRENGTHS, TOP, validated
 from model_export.benchmark.suites import LISTS
 from service.matching.negation import negated_spans
+from service.relevance import EXACT
 
 KINDS = ("rug", "lamp", "chair", "shirt", "kettle", "boot", "tent", "mug")
 COLORS = ("red", "blue", "green", "black", "white", "beige", "navy", "grey")
@@ -52,13 +53,14 @@ def asked(each: JudgedList) -> dict[str, Any]:
 
 def scores_of(answer: dict[str, Any], count: int) -> dict[str, NDArray[np.float64]]:
     """By component the products' values in the order asked, (products,)."""
-    found = {name: np.zeros(count) for name in ("score", "cosine", "overlap", "excluded", "model", "equal")}
+    found = {name: np.zeros(count) for name in ("score", "cosine", "near", "overlap", "excluded", "model", "equal")}
     names = max(1, len(answer["weights"]))
     for result in answer["results"]:
         place = result["index"]
         found["score"][place] = result["score"]
         for term in result["terms"]:
             if term["term"] == "text":
+                found["near"][place] = term["cosine"] + EXACT * term["exact"]
                 for name in ("cosine", "overlap", "excluded"):
                     found[name][place] = term[name]
             else:
@@ -70,7 +72,7 @@ def scores_of(answer: dict[str, Any], count: int) -> dict[str, NDArray[np.float6
 def fitted(lists: Sequence[JudgedList], found: Sequence[dict[str, Any]], attributes: str | None) -> NDArray[np.float64]:
     """nDCG@10 of each query with constants chosen on the other queries, (queries,)."""
     settings = (
-        [one["cosine"] + o * one["overlap"] - x * one["excluded"] + s * one[attributes or "model"] for one in found]
+        [one["near"] + o * one["overlap"] - x * one["excluded"] + s * one[attributes or "model"] for one in found]
         for o, x, s in itertools.product(OVERLAPS, EXCLUSIONS, STRENGTHS if attributes else (0.0,))
     )
     return validated(settings, [each.query for each in lists], [each.gains for each in lists])
