@@ -54,9 +54,10 @@ def embedding_loss(embeddings: Tensor, targets: Tensor) -> Tensor:
 
 
 def ranking_loss(scores: Scores, titles: Tensor, products: Products, batch: Batch) -> Tensor:
-    """The listwise cross-entropy over each query's products, scored as they are ranked: the cosine of query and title
-    plus the weighted sum of how well each attribute's value matches. A mean over the rows with a product of some gain,
-    in which each counts by its weight, as in `importance_loss`.
+    """The listwise cross-entropy over each query's products, scored much as they are ranked: the cosine of query and
+    title plus the weighted sum of how well each attribute's value matches. Here a match is a cosine with the query, for
+    nothing is stated yet; the service compares values by their kind with what the query states. A mean over the rows
+    with a product of some gain, in which each counts by its weight, as in `importance_loss`.
 
     `titles`: the products' embeddings, (rows, products, width), unit vectors.
     """
