@@ -24,6 +24,9 @@ SOURCES = {
     "kinds": {"reader": "taxonomy", "train": "kinds", "keep_aside": 0.5},
     "shop": {"reader": "catalogue", "train": "chorus", "keep_aside": 0.5},
     "missing": {"reader": "titles", "train": "missing.jsonl"},
+    "mine": {"reader": "jsonl", "train": "mine.jsonl", "keep_aside": 0.5},
+    "kept": {"reader": "jsonl", "train": "kept.jsonl"},
+    "chinese": {"reader": "taxonomy", "train": "kinds", "keep_aside": 0.5, "language": "zh-CN"},
 }
 
 
@@ -47,6 +50,9 @@ def write_data(folder: Path) -> None:
     write_lines(folder / "kinds" / "attributes.jsonl.gz", attributes)
     kinds = [{"id": str(n), "path": [" ".join(pair)], "attributes": [names[n % 6]]} for n, pair in enumerate(pairs)]
     write_lines(folder / "kinds" / "categories.jsonl.gz", kinds)
+    mine = [{"query": " ".join(pair), "attributes": ["color", "price"], "gains": [1, 0]} for pair in pairs]
+    write_lines(folder / "mine.jsonl", mine)
+    write_lines(folder / "kept.jsonl", mine)
     (folder / "chorus").mkdir()
     products = [
         {"id": str(n), "title": " ".join(pair), "attr_t_color": pair[0], "supplier": "acme"}
@@ -65,7 +71,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, base: Path) -> tuple[Path, Co
     write_data(data)
     write_bundle(bundle)
     sources = {name: {"licence": "CC0-1.0", "rate": 1} | options for name, options in SOURCES.items()}
-    return bundle, tiny_config(base, data=data, sources=sources)
+    return bundle, tiny_config(base, data=data, sources=sources, ranking={"lists": ["esci", "chorus"]})
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +93,15 @@ def test_every_suite_that_has_data_is_measured(found: dict[str, Any]) -> None:
     assert list(found["suites"]) == [
         "mention, queries",
         "mention, queries, unseen names",
+        "mention, queries, training spellings",
         "calibration, queries",
         "values, titles",
         "applicability, kinds, en",
         "calibration, kinds",
         "fill and spread, shop",
-        "ranking products, Chorus",
+        "as asked, mine",
+        "calibration, mine",
+        "ranking products, chorus",
     ]
 
 
@@ -100,7 +109,9 @@ def test_what_has_no_data_is_named(found: dict[str, Any]) -> None:
     named = " ".join(found["left_out"])
     assert "missing.jsonl" in named
     assert "names.zh-CN.json.gz" in named
-    assert "ESCI" in named
+    assert "esci" in named
+    assert "kept: no query of its dev half" in named
+    assert "shop, asked by titles" in named
     assert "other names" in named  # to a network without pretraining all names are alike
 
 
@@ -123,7 +134,7 @@ def test_baselines_stand_beside_what_they_are_for(found: dict[str, Any]) -> None
 
 def test_every_split_is_told(found: dict[str, Any], out: Path) -> None:
     told = found["splits"]["of"]
-    assert told.keys() == SOURCES.keys() | {"ranking products, Chorus"}
+    assert told.keys() == SOURCES.keys() | {"ranking products, chorus"}
     assert (told["shop"]["hash_of"], told["shop"]["share"]) == ("the kind", 0.5)
     page = (out / command.PAGE).read_text(encoding="utf-8")
     assert "<h2>Splits</h2>" in page

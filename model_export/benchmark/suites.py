@@ -3,9 +3,11 @@
 Knows: the order of things. Does not know: how anything is computed, where results go.
 """
 
+import random
 from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +25,17 @@ from model_export.config import Config, Source
 from model_export.evaluation import Prediction
 from model_export.prior import Prior
 from model_export.records import Record
+from model_export.spellings import SPELLINGS, UNSEEN
 from model_export.stage import hashes
 from service.bundle import Formula
 from service.matching.parsing import Parser
 from service.matching.units import Units
 
-LISTS = {"ESCI": "esci", "Chorus": "chorus"}
-"""The sets of judged products, each with its folder below the data."""
+OTHERS = "others"
+"""The group of sources of every reader without a suite of its own."""
+MOST_ASKED = 2_000
+"""So many queries of such a source are asked, drawn by the config's seed."""
+NO_DEV = "its dev half holds nothing to ask: give it `dev` or `keep_aside`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +83,22 @@ def run(setting: Setting) -> Findings:
     for name, source in by_reader["taxonomy"].items():
         if source.language == "en":
             _applicability(setting, name, source, found)
+        elif source.train not in {each.train for each in by_reader["taxonomy"].values() if each.language == "en"}:
+            found.left_out.append(f"{name}: other languages are asked of an English source of the same taxonomy")
     trained = kinds.trained_on(setting.config) if by_reader["catalogue"] else set()
     for name, source in by_reader["catalogue"].items():
         _kinds(setting, name, source, trained, found)
+    for name, source in by_reader[OTHERS].items():
+        _as_asked(setting, name, source, found)
     _ranking(setting, found)
     return found
 
 
 def _ranking(setting: Setting, found: Findings) -> None:
-    sets, parser = [], Parser(Units.read())
-    for title, folder in LISTS.items():
+    sets, parser = {}, Parser(Units.read())
+    if not setting.config.ranking.lists:
+        found.left_out.append("ranking products: the config's ranking.lists names no judged products")
+    for folder in map(Path.as_posix, setting.config.ranking.lists):
         path = setting.config.data / folder
         if path.is_dir():
             found.data |= {key.removeprefix("0/"): digest for key, digest in hashes([path]).items()}
@@ -94,26 +106,26 @@ def _ranking(setting: Setting, found: Findings) -> None:
             ranked = ranking.features(
                 products.lists(setting.config, folder), setting.judge, vectors, setting.pretrained, parser
             )
-            sets.append(ranking.by_query(ranked, setting.formula))
-            found.suites[f"ranking products, {title}"] = ranking.ranking(sets[-1])
-            found.splits.append(splits.of_lists(setting.config, title, folder))
+            sets[folder] = ranking.by_query(ranked, setting.formula)
+            found.suites[f"ranking products, {folder}"] = ranking.ranking(sets[folder])
+            found.splits.append(splits.of_lists(setting.config, folder))
         else:
-            found.left_out.append(f"ranking products, {title}: there is no {path}")
+            found.left_out.append(f"ranking products, {folder}: there is no {path}")
     if len(sets) > 1:
-        found.suites[f"ranking products, {' and '.join(LISTS)}"] = ranking.ranking(ranking.pooled(sets))
+        pooled = ranking.pooled(list(sets.values()))
+        found.suites[f"ranking products, {' and '.join(sets)}"] = ranking.ranking(pooled)
 
 
 def _by_reader(config: Config, found: Findings) -> dict[str, dict[str, Source]]:
     """The sources whose files are there, by reader and name; notes the others, and the hashes of these."""
-    groups: dict[str, dict[str, Source]] = {"queryner": {}, "titles": {}, "taxonomy": {}, "catalogue": {}}
+    groups: dict[str, dict[str, Source]] = {"queryner": {}, "titles": {}, "taxonomy": {}, "catalogue": {}, OTHERS: {}}
     for name, source in config.sources.items():
-        if source.reader in groups:
-            missing = [path for path in (source.train, source.dev) if path and not (config.data / path).exists()]
-            if missing:
-                found.left_out.append(f"{name}: there is no {config.data / missing[0]}")
-            else:
-                groups[source.reader][name] = source
-                found.data |= sources.raw_files(config, source)
+        missing = [path for path in source.paths if not (config.data / path).exists()]
+        if missing:
+            found.left_out.append(f"{name}: there is no {config.data / missing[0]}")
+        else:
+            groups.get(source.reader, groups[OTHERS])[name] = source
+            found.data |= sources.raw_files(config, source)
     return groups
 
 
@@ -121,21 +133,25 @@ def _mention(setting: Setting, name: str, source: Source, found: Findings) -> No
     config, judge = setting.config, setting.judge
     train = list(sources.half_of(config, source, "train"))
     dev = list(sources.half_of(config, source, "dev"))
-    plain = judge.predictions(dev, name)
-    found.suites[f"mention, {name}"] = mentions.mention(plain, setting.baselines(train, dev))
+    if not dev:
+        found.left_out.append(f"{name}: {NO_DEV}")
+        return
+    title = f"mention, {name}"
+    plain = judge.predictions(dev, title)
+    found.suites[title] = mentions.mention(plain, setting.baselines(train, dev))
     others = mentions.far_names(_catalogue_names(config), dev[0].attributes, setting.pretrained)
     if others:
         more = [mentions.among_others(record, others, seed=config.seed) for record in dev]
-        suite = mentions.ranking(judge.predictions(more, f"{name} among others"), setting.baselines(train, more))
-        found.suites[f"mention, {name}, {mentions.OTHERS} other names"] = suite
+        with_others = f"{title}, {mentions.OTHERS} other names"
+        suite = mentions.ranking(judge.predictions(more, with_others), setting.baselines(train, more))
+        found.suites[with_others] = suite
     else:
-        found.left_out.append(f"mention, {name}, other names: the catalogues have none of other meaning")
-    unseen = [mentions.renamed(record, seed=config.seed) for record in dev]
-    predicted = judge.predictions(unseen, f"{name}, unseen names")
-    suite = mentions.ranking(predicted, setting.baselines(train, unseen))
-    found.suites[f"mention, {name}, unseen names"] = suite | {
-        "nDCG, less plain names'": mentions.lost(predicted, plain)
-    }
+        found.left_out.append(f"{title}, other names: the catalogues have none of other meaning")
+    for kind, spellings in (("unseen names", UNSEEN), ("training spellings", SPELLINGS)):
+        renamed = [mentions.renamed(record, spellings, seed=config.seed) for record in dev]
+        predicted = judge.predictions(renamed, f"{title}, {kind}")
+        suite = mentions.ranking(predicted, setting.baselines(train, renamed))
+        found.suites[f"{title}, {kind}"] = suite | mentions.beside_plain(predicted, plain)
     _calibrate(setting, name, plain, found)
 
 
@@ -156,8 +172,10 @@ def _catalogue_names(config: Config) -> set[str]:
 def _values(setting: Setting, name: str, source: Source, found: Findings) -> None:
     titles = values.dev_titles(setting.config, source)
     if titles:
-        answers = setting.judge.answers([title.record() for title in titles], name)
+        answers = setting.judge.answers([title.record() for title in titles], f"values, {name}")
         found.suites[f"values, {name}"] = values.values(titles, answers)
+    else:
+        found.left_out.append(f"{name}: {NO_DEV}")
 
 
 def _applicability(setting: Setting, name: str, source: Source, found: Findings) -> None:
@@ -170,8 +188,9 @@ def _applicability(setting: Setting, name: str, source: Source, found: Findings)
         counts = applicability.used(config, spoken)
         asked = applicability.questions(config, spoken, counts)
         if not asked:
+            found.left_out.append(f"{name}, {language}: {NO_DEV}")
             continue
-        predictions = setting.judge.predictions(asked, f"{name}, {language}")
+        predictions = setting.judge.predictions(asked, f"applicability, {name}, {language}")
         with_cosine = language in {"en", CHINESE}
         baselines = _applicability_baselines(setting, counts, asked) if with_cosine else {}
         found.suites[f"applicability, {name}, {language}"] = mentions.ranking(predictions, baselines)
@@ -187,12 +206,29 @@ def _kinds(setting: Setting, name: str, source: Source, trained: Set[kinds.Name]
         found.left_out.append(f"fill and spread, {name}: {', '.join(seen)}: another source trains on the kind")
     for title, questions in ((name, asked), (f"{name}, asked by titles", kinds.by_titles(config, source, asked))):
         if questions:
-            predictions = setting.judge.predictions([each.record for each in questions], title)
+            predictions = setting.judge.predictions([each.record for each in questions], f"fill and spread, {title}")
             cosines = compared.cosines(config, [each.record for each in questions], setting._embed)
             beside = kinds.baselines(questions, known, cosines)
             found.suites[f"fill and spread, {title}"] = kinds.ranking(
                 questions, [p.logits for p in predictions], beside
             )
+        else:
+            found.left_out.append(f"fill and spread, {title}: no kind that training never saw can be asked about")
+
+
+def _as_asked(setting: Setting, name: str, source: Source, found: Findings) -> None:
+    """The dev queries of a source with the attributes that it holds beside them."""
+    config = setting.config
+    asked = [record for record in sources.half_of(config, source, "dev") if record.ranks]
+    if not asked:
+        found.left_out.append(f"{name}: no query of its dev half has attributes of which some matter and some do not")
+        return
+    if len(asked) > MOST_ASKED:
+        asked = random.Random(f"{config.seed}/{name}").sample(asked, MOST_ASKED)
+    predictions = setting.judge.predictions(asked, f"as asked, {name}")
+    beside = setting.baselines(list(sources.half_of(config, source, "train")), asked)
+    found.suites[f"as asked, {name}"] = mentions.mention(predictions, beside)
+    _calibrate(setting, name, predictions, found)
 
 
 def _applicability_baselines(setting: Setting, counts: Counter[str], asked: Sequence[Record]) -> Baselines:
