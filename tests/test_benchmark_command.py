@@ -14,11 +14,13 @@ from tiny import tiny_config, write_bundle
 
 from model_export.__main__ import main
 from model_export.benchmark import command
+from model_export.benchmark.judge import Judge
 from model_export.config import Config
-from service.bundle import MANIFEST
+from model_export.records import parse
+from service.bundle import MANIFEST, open_bundle
 
 COLORS, THINGS = ("red", "blue", "green", "navy", "black", "white"), ("rug", "shirt", "lamp", "table")
-SOURCES = {
+SOURCES: dict[str, dict[str, Any]] = {
     "queries": {"reader": "queryner", "train": "queries.jsonl", "dev": "queries.jsonl"},
     "titles": {"reader": "titles", "train": "titles.jsonl", "keep_aside": 0.5},
     "kinds": {"reader": "taxonomy", "train": "kinds", "keep_aside": 0.5},
@@ -69,7 +71,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, base: Path) -> tuple[Path, Co
     """(folder of the bundle, config whose data lies beside it)."""
     data, bundle = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("bundle")
     write_data(data)
-    write_bundle(bundle)
+    write_bundle(bundle, temperature=1.0)
     sources = {name: {"licence": "CC0-1.0", "rate": 1} | options for name, options in SOURCES.items()}
     return bundle, tiny_config(base, data=data, sources=sources, ranking={"lists": ["esci", "chorus"]})
 
@@ -175,7 +177,36 @@ def test_the_same_bundle_and_data_give_the_same_files(
     assert "less fp32 +0.0000" in table
 
 
+def test_the_answers_of_a_bundle_measure_as_the_bundle_does(
+    made: tuple[Path, Config], found: dict[str, Any], tmp_path: Path
+) -> None:
+    bundle, config = made
+    command.write_questions(bundle, config, tmp_path / "asked.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "asked.jsonl").read_text(encoding="utf-8").splitlines()]
+    judge = Judge.of(open_bundle(bundle), bundle / "model.onnx")
+    asked = [parse({name: line[name] for name in ("query", "attributes", "gains")}) for line in lines]
+    for line, answer in zip(lines, judge.answers(asked, "asked"), strict=True):
+        line["logits"] = [pair.logit for pair in answer.pairs]
+        stated = [sorted(answer.stated(place), key=lambda v: -v.confidence) for place in range(len(line["attributes"]))]
+        line["values"] = [[[value.start, value.end] for value in values] for values in stated]
+    write_lines(tmp_path / "answers.jsonl", lines)
+    command.evaluate(bundle, config, tmp_path, answers=tmp_path / "answers.jsonl")
+    other = json.loads((tmp_path / command.JSON).read_text(encoding="utf-8"))
+    assert other["bundle"]["name"] == "answers.jsonl"
+    assert "ranking products: that is measured of a bundle alone" in other["left_out"]
+    assert other["suites"] == {name: suite for name, suite in found["suites"].items() if "products" not in name}
+
+
 def test_a_bundle_that_is_none_is_told_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["model_export", "evaluate", "--bundle", str(tmp_path), "--data", "."])
     with pytest.raises(SystemExit, match=r"^model_export: the bundle \S+ has no readable manifest\.json: "):
+        main()
+
+
+def test_answers_that_are_not_there_are_told_in_one_sentence(
+    made: tuple[Path, Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ["--bundle", str(made[0]), "--data", ".", "--answers", "none.jsonl"]
+    monkeypatch.setattr(sys, "argv", ["model_export", "evaluate", *given])
+    with pytest.raises(SystemExit, match=r"^model_export: the answers none\.jsonl cannot be read: No such file"):
         main()

@@ -8,26 +8,28 @@ from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_export import baselines as compared
-from model_export import pretrained, sources
+from model_export import evaluation, pretrained, sources
 from model_export.benchmark import applicability, kinds, mentions, products, ranking, splits, values
 from model_export.benchmark.applicability import CHINESE, LANGUAGES, frequency_and_cosine, in_language
 from model_export.benchmark.calibration import calibration
-from model_export.benchmark.judge import Judge, Remembered, Vectors
+from model_export.benchmark.judge import Answer, Judge, Remembered, Vectors
 from model_export.benchmark.measure import Suite
 from model_export.benchmark.mentions import Baselines
 from model_export.benchmark.splits import Split
 from model_export.config import Config, Source
 from model_export.evaluation import Prediction
 from model_export.prior import Prior
+from model_export.prior import read as read_prior
 from model_export.records import Record
 from model_export.spellings import SPELLINGS, UNSEEN
 from model_export.stage import hashes
-from service.bundle import Formula
+from service.bundle import Bundle, Formula
 from service.matching.parsing import Parser
 from service.matching.units import Units
 
@@ -38,15 +40,41 @@ MOST_ASKED = 2_000
 NO_DEV = "its dev half holds nothing to ask: give it `dev` or `keep_aside`"
 
 
+class Answering(Protocol):
+    """A bundle's `Judge`, or what stands in its place."""
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by before they become weights."""
+        ...
+
+    def answers(self, asked: Sequence[Record], what: str) -> list[Answer]:
+        """The answers to the questions of the suite `what`, in the records' order."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What the suites run on: a config for the data and its split, the bundle, and the baselines' knowledge."""
+    """What the suites run on: a config for the data and its split, who is asked, and the baselines' knowledge.
+
+    Products are ranked with a bundle's judge alone, by the bundle's `formula`.
+    """
 
     config: Config
-    judge: Judge
+    judge: Answering
     prior: Prior
     pretrained: Vectors
     formula: Formula
+
+    @classmethod
+    def of(cls, config: Config, judge: Answering, bundle: Bundle) -> Self:
+        """With the prior and the formula of a bundle."""
+        prior = read_prior(bundle.paths["prior"].parent)
+        return cls(config, judge, prior, pretrained_vectors(config), bundle.formula)
+
+    def predictions(self, asked: Sequence[Record], what: str) -> list[Prediction]:
+        """The judge's answers as predictions."""
+        return [evaluation.prediction(a.record, a.query, a.pairs) for a in self.judge.answers(asked, what)]
 
     def baselines(self, train: Sequence[Record], dev: Sequence[Record]) -> Baselines:
         """Ranking metrics of every baseline that reads no query with the model."""
@@ -90,11 +118,14 @@ def run(setting: Setting) -> Findings:
         _kinds(setting, name, source, trained, found)
     for name, source in by_reader[OTHERS].items():
         _as_asked(setting, name, source, found)
-    _ranking(setting, found)
+    if isinstance(setting.judge, Judge):
+        _ranking(setting, setting.judge, found)
+    else:
+        found.left_out.append("ranking products: that is measured of a bundle alone")
     return found
 
 
-def _ranking(setting: Setting, found: Findings) -> None:
+def _ranking(setting: Setting, judge: Judge, found: Findings) -> None:
     sets, parser = {}, Parser(Units.read())
     if not setting.config.ranking.lists:
         found.left_out.append("ranking products: the config's ranking.lists names no judged products")
@@ -102,10 +133,8 @@ def _ranking(setting: Setting, found: Findings) -> None:
         path = setting.config.data / folder
         if path.is_dir():
             found.data |= {key.removeprefix("0/"): digest for key, digest in hashes([path]).items()}
-            vectors = Remembered(setting.judge.vectors)
-            ranked = ranking.features(
-                products.lists(setting.config, folder), setting.judge, vectors, setting.pretrained, parser
-            )
+            vectors, lists = Remembered(judge.vectors), products.lists(setting.config, folder)
+            ranked = ranking.features(lists, judge, vectors, setting.pretrained, parser)
             sets[folder] = ranking.by_query(ranked, setting.formula)
             found.suites[f"ranking products, {folder}"] = ranking.ranking(sets[folder])
             found.splits.append(splits.of_lists(setting.config, folder))
@@ -130,26 +159,26 @@ def _by_reader(config: Config, found: Findings) -> dict[str, dict[str, Source]]:
 
 
 def _mention(setting: Setting, name: str, source: Source, found: Findings) -> None:
-    config, judge = setting.config, setting.judge
+    config = setting.config
     train = list(sources.half_of(config, source, "train"))
     dev = list(sources.half_of(config, source, "dev"))
     if not dev:
         found.left_out.append(f"{name}: {NO_DEV}")
         return
     title = f"mention, {name}"
-    plain = judge.predictions(dev, title)
+    plain = setting.predictions(dev, title)
     found.suites[title] = mentions.mention(plain, setting.baselines(train, dev))
     others = mentions.far_names(_catalogue_names(config), dev[0].attributes, setting.pretrained)
     if others:
         more = [mentions.among_others(record, others, seed=config.seed) for record in dev]
         with_others = f"{title}, {mentions.OTHERS} other names"
-        suite = mentions.ranking(judge.predictions(more, with_others), setting.baselines(train, more))
+        suite = mentions.ranking(setting.predictions(more, with_others), setting.baselines(train, more))
         found.suites[with_others] = suite
     else:
         found.left_out.append(f"{title}, other names: the catalogues have none of other meaning")
     for kind, spellings in (("unseen names", UNSEEN), ("training spellings", SPELLINGS)):
         renamed = [mentions.renamed(record, spellings, seed=config.seed) for record in dev]
-        predicted = judge.predictions(renamed, f"{title}, {kind}")
+        predicted = setting.predictions(renamed, f"{title}, {kind}")
         suite = mentions.ranking(predicted, setting.baselines(train, renamed))
         found.suites[f"{title}, {kind}"] = suite | mentions.beside_plain(predicted, plain)
     _calibrate(setting, name, plain, found)
@@ -190,7 +219,7 @@ def _applicability(setting: Setting, name: str, source: Source, found: Findings)
         if not asked:
             found.left_out.append(f"{name}, {language}: {NO_DEV}")
             continue
-        predictions = setting.judge.predictions(asked, f"applicability, {name}, {language}")
+        predictions = setting.predictions(asked, f"applicability, {name}, {language}")
         with_cosine = language in {"en", CHINESE}
         baselines = _applicability_baselines(setting, counts, asked) if with_cosine else {}
         found.suites[f"applicability, {name}, {language}"] = mentions.ranking(predictions, baselines)
@@ -206,7 +235,7 @@ def _kinds(setting: Setting, name: str, source: Source, trained: Set[kinds.Name]
         found.left_out.append(f"fill and spread, {name}: {', '.join(seen)}: another source trains on the kind")
     for title, questions in ((name, asked), (f"{name}, asked by titles", kinds.by_titles(config, source, asked))):
         if questions:
-            predictions = setting.judge.predictions([each.record for each in questions], f"fill and spread, {title}")
+            predictions = setting.predictions([each.record for each in questions], f"fill and spread, {title}")
             cosines = compared.cosines(config, [each.record for each in questions], setting._embed)
             beside = kinds.baselines(questions, known, cosines)
             found.suites[f"fill and spread, {title}"] = kinds.ranking(
@@ -225,7 +254,7 @@ def _as_asked(setting: Setting, name: str, source: Source, found: Findings) -> N
         return
     if len(asked) > MOST_ASKED:
         asked = random.Random(f"{config.seed}/{name}").sample(asked, MOST_ASKED)
-    predictions = setting.judge.predictions(asked, f"as asked, {name}")
+    predictions = setting.predictions(asked, f"as asked, {name}")
     beside = setting.baselines(list(sources.half_of(config, source, "train")), asked)
     found.suites[f"as asked, {name}"] = mentions.mention(predictions, beside)
     _calibrate(setting, name, predictions, found)
