@@ -41,6 +41,11 @@ NAMES = (
     "report",
 )
 TEXT_OPTIONS = ("base", "languages", "max_query_tokens", "max_attribute_tokens")
+TOKENS = ("service/naming", "service/text")
+SCORES = (*TOKENS, "service/model", "service/scoring")
+"""What of the service texts become tokens by, and scores."""
+READERS = ("readers", "service/feedback/actions", "service/feedback/keys", "service/feedback/ubi")
+"""The readers with what of the service they read events by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,7 @@ def stages(config: Config) -> dict[str, Stage]:
         "sources": Stage(
             raw,
             of_sources,
-            ("sources", "readers", "catalogues", "records", "names"),
+            ("sources", *READERS, "catalogues", "records", "names"),
             lambda out: write_sources(config, out),
         ),
         "base": Stage(
@@ -112,14 +117,14 @@ def stages(config: Config) -> dict[str, Stage]:
             (*of_sources, *TEXT_OPTIONS),
             (
                 *("base", "batches", "bundled", "losses", "names", "network", "pretrained"),
-                *("readers", "records", "sources", "translations"),
+                *(*READERS, "records", "sources", "translations", *TOKENS),
             ),
             lambda out: write_base(config, sources, out),
         ),
         "examples": Stage(
             (sources, start, *raw_names),
             (*of_sources, *TEXT_OPTIONS),
-            ("examples", "names", "pretrained", "records", "spellings", "translations"),
+            ("examples", "names", "pretrained", "records", "spellings", "translations", *TOKENS),
             lambda out: write_examples(config, sources, out),
         ),
         "train": Stage(
@@ -128,7 +133,7 @@ def stages(config: Config) -> dict[str, Stage]:
             (
                 *("train", "batches", "losses", "network", "optimising", "sample_weights", "sampling", "variations"),
                 *("bundled", "distilling", "soup"),
-                *("examples", "pretrained", "records", "rows", "spellings"),
+                *("examples", "pretrained", "records", "rows", "spellings", *TOKENS),
             ),
             lambda out: average(config, out) if config.mean_of else train(config, examples, out),
             resumable=True,
@@ -136,43 +141,46 @@ def stages(config: Config) -> dict[str, Stage]:
         "export": Stage(
             (examples, trained, start),
             ("gpu_file", "layers", *TEXT_OPTIONS),
-            ("export", "distilling", "network", "batches", "evaluation", "pretrained", "rows"),
+            ("export", "distilling", "network", "batches", "evaluation", "pretrained", "rows", *SCORES),
             lambda out: export(config, examples, trained, out),
         ),
         "quantise": Stage(
             (examples, exported),
             ("quantising", "seed", *TEXT_OPTIONS),
-            ("quantise", "ranges", "attention", "pretrained", "rows"),
+            ("quantise", "ranges", "attention", "pretrained", "rows", *TOKENS),
             lambda out: quantise(config, examples, exported, out),
         ),
         "verify": Stage(
             made,
             of_verify,
-            ("verify", "evaluation", "metrics", "network", "pretrained", "reference", "rows"),
+            ("verify", "evaluation", "metrics", "network", "pretrained", "reference", "rows", *SCORES),
             lambda out: verify(config, *made, out),
         ),
         "prior": Stage(
             (examples, quantised),
             ("sources", "seed", *TEXT_OPTIONS),
-            ("prior", "pretrained", "records", "spellings"),
+            ("prior", "pretrained", "records", "spellings", *SCORES),
             lambda out: write_prior(config, examples, quantised, out),
         ),
         "pictures": Stage(
             (quantised, start, *([config.data / config.pictures.catalogue] if config.pictures.catalogue else [])),
             ("pictures", "seed", "value_threshold", *TEXT_OPTIONS),
-            ("pictures", "lessons", "gating", "fusion", "filling"),
+            ("pictures", "lessons", "gating", "fusion", "filling", *SCORES, "service/matching", "service/pictures"),
             lambda out: write_pictures(config, quantised, out),
         ),
         "report": Stage(
             (*made, verified, prior),
             ("name", *of_training),
-            ("report", "figures", "baselines", "metrics", "evaluation", "pretrained", "rows"),
+            ("report", "figures", "baselines", "metrics", "evaluation", "pretrained", "rows", *SCORES),
             lambda out: report(config, *made, verified, prior, out),
         ),
         "constants": Stage(
             (exported, quantised, *(config.data / folder for folder in config.ranking.lists)),
             ("ranking", "sources", "value_threshold", *TEXT_OPTIONS),
-            ("benchmark", "catalogues", "metrics", "pretrained", "readers", "spellings"),
+            (
+                *("benchmark", "catalogues", "metrics", "pretrained", *READERS, "spellings"),
+                *(*SCORES, "service/matching", "service/relevance"),
+            ),
             lambda out: write_constants(config, exported, quantised, out),
         ),
         "package": Stage(

@@ -99,6 +99,24 @@ def mean_of(values: ArrayLike) -> Statistic:
     return lambda counts: counts @ values / counts.sum(axis=1)
 
 
+def quantile_of(values: Sequence[ArrayLike], share: float) -> Statistic:
+    """The quantile of all members' values, of which a member may have any number: the least value that is no less than
+    `share` of them. NaN where there are none.
+    """
+    member = np.repeat(np.arange(len(values)), [len(np.atleast_1d(each)) for each in values])
+    known = np.concatenate([np.zeros(0), *(np.atleast_1d(np.asarray(each, float)) for each in values)])
+    order = known.argsort()
+    known, member = known[order], member[order]
+
+    def quantile(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        if not len(known):
+            return np.full(len(counts), np.nan)
+        sums = (row[member].cumsum() for row in counts)
+        return np.array([known[np.searchsorted(each, share * each[-1])] if each[-1] else np.nan for each in sums])
+
+    return quantile
+
+
 def ratio_of(numerators: ArrayLike, denominators: ArrayLike) -> Statistic:
     """The ratio of two sums over members; 0 where the denominator is."""
     above, below = np.asarray(numerators, float), np.asarray(denominators, float)

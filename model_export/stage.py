@@ -41,11 +41,15 @@ def hashes(inputs: Iterable[Path]) -> dict[str, str]:
 def code(*modules: str) -> dict[str, str]:
     """The hashes of modules of this package: a stage runs again when what it is made of changes.
 
-    A package among them counts with all its modules.
+    A package among them counts with all its modules. One of the service is named with it, as "service/text".
     """
-    folder = Path(__file__).parent
-    files = [file for name in modules for file in sorted((folder / name).glob("*.py")) or [folder / f"{name}.py"]]
-    return {str(file.relative_to(folder).with_suffix("")): sha256(file) for file in files}
+    ours = Path(__file__).parent
+    found: dict[str, str] = {}
+    for name in modules:
+        folder = ours.parent if name.startswith("service/") else ours
+        files = sorted((folder / name).glob("*.py")) or [folder / f"{name}.py"]
+        found |= {str(file.relative_to(folder).with_suffix("")): sha256(file) for file in files}
+    return found
 
 
 def run(

@@ -9,7 +9,7 @@ Knows: how catalogues spell; its tables are written by hand. Does not know: toke
 import re
 from collections.abc import Mapping
 
-PREFIX = re.compile(r"^(?:attr_(?:[bdfinst]_)?|attribute_pa_|pa_|ds_|(?:product\.)?attributes?\.)(?=.)")
+PREFIX = re.compile(r"^(?:attr_(?:[bdfinst]_)?|attribute_pa_|pa_|ds_|(?:product\.)?attributes?[.\[])(?=.)")
 """Icecat's and Chorus' `attr_t_`, WooCommerce's `pa_`, paths into an object."""
 TYPE_SUFFIX = re.compile(r"(?<=.)_(?:txt|str|dt|ss|s|t|i|f|l)$")
 """Solr's types. `_b`, `_c` and `_d` are not among them, for vitamins and sides have such names."""
@@ -21,8 +21,10 @@ MARKS = re.compile(r"[_\s()\[\]{}]+|--+")
 MARKS_IN_WORDS = re.compile(r"[./-]")
 """They part a name only where each part has three letters or more: "3.5mm", "N/A", "T-shirt", "all-in-one" stay."""
 LETTERS = re.compile(r"[^\W\d_]{3,}")
-CAMEL = re.compile(r"(?<=[a-z][a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")
-"""After two small letters, or before a capital that begins a word: "heelHeight", "HDMIPorts"; not "iPhone", "mAh"."""
+SHORT_WORDS = "As|At|By|Id|In|Is|No|Of|On|Or|To|Up"
+CAMEL = re.compile(rf"(?<=[a-z][a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{{2}})|(?<=(?<![A-Z])(?:{SHORT_WORDS}))(?=[A-Z])")
+"""After two small letters, before a capital that begins a word, or after a short word: "heelHeight", "HDMIPorts",
+"countryOfOrigin"; not "iPhone", "mAh", "GoPro"."""
 
 ABBREVIATIONS = {
     "brnd": "brand",

@@ -14,16 +14,21 @@ from tiny import tiny_config, write_bundle
 
 from model_export.__main__ import main
 from model_export.benchmark import command
+from model_export.benchmark.judge import Judge
 from model_export.config import Config
-from service.bundle import MANIFEST
+from model_export.records import parse
+from service.bundle import MANIFEST, open_bundle
 
 COLORS, THINGS = ("red", "blue", "green", "navy", "black", "white"), ("rug", "shirt", "lamp", "table")
-SOURCES = {
+SOURCES: dict[str, dict[str, Any]] = {
     "queries": {"reader": "queryner", "train": "queries.jsonl", "dev": "queries.jsonl"},
     "titles": {"reader": "titles", "train": "titles.jsonl", "keep_aside": 0.5},
     "kinds": {"reader": "taxonomy", "train": "kinds", "keep_aside": 0.5},
     "shop": {"reader": "catalogue", "train": "chorus", "keep_aside": 0.5},
     "missing": {"reader": "titles", "train": "missing.jsonl"},
+    "mine": {"reader": "jsonl", "train": "mine.jsonl", "keep_aside": 0.5},
+    "kept": {"reader": "jsonl", "train": "kept.jsonl"},
+    "chinese": {"reader": "taxonomy", "train": "kinds", "keep_aside": 0.5, "language": "zh-CN"},
 }
 
 
@@ -47,6 +52,9 @@ def write_data(folder: Path) -> None:
     write_lines(folder / "kinds" / "attributes.jsonl.gz", attributes)
     kinds = [{"id": str(n), "path": [" ".join(pair)], "attributes": [names[n % 6]]} for n, pair in enumerate(pairs)]
     write_lines(folder / "kinds" / "categories.jsonl.gz", kinds)
+    mine = [{"query": " ".join(pair), "attributes": ["color", "price"], "gains": [1, 0]} for pair in pairs]
+    write_lines(folder / "mine.jsonl", mine)
+    write_lines(folder / "kept.jsonl", mine)
     (folder / "chorus").mkdir()
     products = [
         {"id": str(n), "title": " ".join(pair), "attr_t_color": pair[0], "supplier": "acme"}
@@ -63,9 +71,9 @@ def made(tmp_path_factory: pytest.TempPathFactory, base: Path) -> tuple[Path, Co
     """(folder of the bundle, config whose data lies beside it)."""
     data, bundle = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("bundle")
     write_data(data)
-    write_bundle(bundle)
+    write_bundle(bundle, temperature=1.0)
     sources = {name: {"licence": "CC0-1.0", "rate": 1} | options for name, options in SOURCES.items()}
-    return bundle, tiny_config(base, data=data, sources=sources)
+    return bundle, tiny_config(base, data=data, sources=sources, ranking={"lists": ["esci", "chorus"]})
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +95,15 @@ def test_every_suite_that_has_data_is_measured(found: dict[str, Any]) -> None:
     assert list(found["suites"]) == [
         "mention, queries",
         "mention, queries, unseen names",
+        "mention, queries, training spellings",
         "calibration, queries",
         "values, titles",
         "applicability, kinds, en",
         "calibration, kinds",
         "fill and spread, shop",
-        "ranking products, Chorus",
+        "as asked, mine",
+        "calibration, mine",
+        "ranking products, chorus",
     ]
 
 
@@ -100,7 +111,9 @@ def test_what_has_no_data_is_named(found: dict[str, Any]) -> None:
     named = " ".join(found["left_out"])
     assert "missing.jsonl" in named
     assert "names.zh-CN.json.gz" in named
-    assert "ESCI" in named
+    assert "esci" in named
+    assert "kept: no query of its dev half" in named
+    assert "shop, asked by titles" in named
     assert "other names" in named  # to a network without pretraining all names are alike
 
 
@@ -123,7 +136,7 @@ def test_baselines_stand_beside_what_they_are_for(found: dict[str, Any]) -> None
 
 def test_every_split_is_told(found: dict[str, Any], out: Path) -> None:
     told = found["splits"]["of"]
-    assert told.keys() == SOURCES.keys() | {"ranking products, Chorus"}
+    assert told.keys() == SOURCES.keys() | {"ranking products, chorus"}
     assert (told["shop"]["hash_of"], told["shop"]["share"]) == ("the kind", 0.5)
     page = (out / command.PAGE).read_text(encoding="utf-8")
     assert "<h2>Splits</h2>" in page
@@ -164,7 +177,36 @@ def test_the_same_bundle_and_data_give_the_same_files(
     assert "less fp32 +0.0000" in table
 
 
+def test_the_answers_of_a_bundle_measure_as_the_bundle_does(
+    made: tuple[Path, Config], found: dict[str, Any], tmp_path: Path
+) -> None:
+    bundle, config = made
+    command.write_questions(bundle, config, tmp_path / "asked.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "asked.jsonl").read_text(encoding="utf-8").splitlines()]
+    judge = Judge.of(open_bundle(bundle), bundle / "model.onnx")
+    asked = [parse({name: line[name] for name in ("query", "attributes", "gains")}) for line in lines]
+    for line, answer in zip(lines, judge.answers(asked, "asked"), strict=True):
+        line["logits"] = [pair.logit for pair in answer.pairs]
+        stated = [sorted(answer.stated(place), key=lambda v: -v.confidence) for place in range(len(line["attributes"]))]
+        line["values"] = [[[value.start, value.end] for value in values] for values in stated]
+    write_lines(tmp_path / "answers.jsonl", lines)
+    command.evaluate(bundle, config, tmp_path, answers=tmp_path / "answers.jsonl")
+    other = json.loads((tmp_path / command.JSON).read_text(encoding="utf-8"))
+    assert other["bundle"]["name"] == "answers.jsonl"
+    assert "ranking products: that is measured of a bundle alone" in other["left_out"]
+    assert other["suites"] == {name: suite for name, suite in found["suites"].items() if "products" not in name}
+
+
 def test_a_bundle_that_is_none_is_told_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["model_export", "evaluate", "--bundle", str(tmp_path), "--data", "."])
     with pytest.raises(SystemExit, match=r"^model_export: the bundle \S+ has no readable manifest\.json: "):
+        main()
+
+
+def test_answers_that_are_not_there_are_told_in_one_sentence(
+    made: tuple[Path, Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ["--bundle", str(made[0]), "--data", ".", "--answers", "none.jsonl"]
+    monkeypatch.setattr(sys, "argv", ["model_export", "evaluate", *given])
+    with pytest.raises(SystemExit, match=r"^model_export: the answers none\.jsonl cannot be read: No such file"):
         main()

@@ -1,6 +1,7 @@
 """Mentions: how candidates are drawn, what is counted."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,14 +33,23 @@ def test_no_unseen_expression_is_a_known_name_and_none_serves_two() -> None:
 
 
 def test_renaming_changes_names_alone_and_is_drawn_by_the_query() -> None:
-    found = mentions.renamed(PLAIN, seed=7)
+    found = mentions.renamed(PLAIN, UNSEEN, seed=7)
     assert found.attributes[0] in UNSEEN["color"]
     assert (found.query, found.gains, found.values) == (PLAIN.query, PLAIN.gains, PLAIN.values)
-    assert found == mentions.renamed(PLAIN, seed=7)
+    assert found == mentions.renamed(PLAIN, UNSEEN, seed=7)
+
+
+def test_no_spelling_is_drawn_for_two_names() -> None:
+    record = Record("x", ("brand", "maker"), (1.0, 0.0), (None, None))
+    assert mentions.renamed(record, {"brand": ("maker", "firm"), "maker": ("firm",)}, seed=7).attributes == (
+        "firm",
+        "maker",
+    )
 
 
 def test_a_name_without_unseen_expressions_is_kept() -> None:
-    assert mentions.renamed(Record("x", ("heel height",), (1.0,), (None,)), seed=7).attributes == ("heel height",)
+    record = Record("x", ("heel height",), (1.0,), (None,))
+    assert mentions.renamed(record, UNSEEN, seed=7) == record
 
 
 def vectors(texts: Sequence[str]) -> NDArray[np.float64]:
@@ -78,5 +88,19 @@ def test_a_ranking_stands_beside_its_baselines() -> None:
 
 
 def test_what_is_lost_is_counted_query_by_query() -> None:
-    found = mentions.lost([predicted([0, 1])] * 3, [predicted([1, 0])] * 3)
+    found = mentions.beside_plain([predicted([0, 1])] * 3, [predicted([1, 0])] * 3)["nDCG, less plain names'"]
     assert found.value == found.low == found.high == pytest.approx(1 / np.log2(3) - 1)
+
+
+def test_how_far_other_names_move_their_logits_is_told_without_the_names_that_are_kept() -> None:
+    other = replace(PLAIN, attributes=("hue", "material"))
+    ours = [Prediction(other, np.array([1 + far / 10, 9.0]), (frozenset(),) * 2) for far in range(1, 11)]
+    found = mentions.beside_plain(ours, [predicted([1, 0])] * 10)
+    assert found["|logit less plain name's|, median"].value == pytest.approx(0.5)
+    assert found["|logit less plain name's|, 90th percentile"].value == pytest.approx(0.9)
+
+
+def test_spans_are_told_only_where_values_are_known() -> None:
+    unknown = Prediction(replace(PLAIN, values=(None, None)), np.array([1.0, 0.0]), (frozenset(), frozenset()))
+    assert "span F1" in mentions.mention([predicted([1, 0])], {})
+    assert "span F1" not in mentions.mention([unknown], {})

@@ -33,7 +33,7 @@ def test_a_source_with_a_dev_file_has_no_hash_and_another_has_its_key_and_share(
 
 def test_judged_lists_are_dev_where_nothing_trains_on_them(tmp_path: Path) -> None:
     config = configured(tmp_path, shop={"reader": "catalogue", "train": "esci", "keep_aside": 0.1})
-    assert splits.of_lists(config, "ESCI", "esci").to_json() == {
+    assert splits.of_lists(config, "esci").to_json() == {
         "reader": "judgments",
         "train": "",
         "dev": "esci",
@@ -44,5 +44,5 @@ def test_judged_lists_are_dev_where_nothing_trains_on_them(tmp_path: Path) -> No
 
 def test_judged_lists_that_train_are_split_by_the_query(tmp_path: Path) -> None:
     config = configured(tmp_path, judged={"reader": "judgments", "train": "esci", "keep_aside": 0.4})
-    found = splits.of_lists(config, "ESCI", "esci")
+    found = splits.of_lists(config, "esci")
     assert (found.train, found.key, found.share) == ("esci", "the query", 0.4)

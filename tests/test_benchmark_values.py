@@ -69,3 +69,8 @@ def test_every_kind_of_pair_is_counted_as_the_paper_does() -> None:
     assert {name: each.value for name, each in found.items()} == pytest.approx(
         {"precision": 1 / 3, "recall": 1 / 3, "F1": 1 / 3, "accuracy": 2 / 5}
     )
+
+
+def test_a_question_knows_where_a_true_value_stands_in_the_title() -> None:
+    truth = {"Color": frozenset({"red"}), "Voltage": frozenset[str](), "Brand": frozenset({"acme corp"})}
+    assert values.Title("A Red rug by Acme", truth).record().values == (((2, 5),), (), None)

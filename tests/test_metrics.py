@@ -158,10 +158,18 @@ def test_a_ratio_is_of_sums_and_zero_over_nothing() -> None:
     assert of_itself(metrics.ratio_of([1], [0]), 1) == 0
 
 
+def test_a_quantile_is_of_all_values_of_all_members() -> None:
+    values = [[4.0, 1.0], [], [3.0, 2.0, 5.0]]
+    assert [of_itself(metrics.quantile_of(values, share), 3) for share in (0.2, 0.5, 0.9, 1.0)] == [1, 3, 5, 5]
+    assert math.isnan(of_itself(metrics.quantile_of([[], []], 0.5), 2))
+
+
 def test_a_statistic_counts_a_member_as_often_as_it_was_drawn() -> None:
     counts = np.array([[3.0, 1.0]])
     assert metrics.mean_of([0, 1])(counts) == pytest.approx([0.25])
     assert metrics.ratio_of([0, 1], [1, 1])(counts) == pytest.approx([0.25])
+    assert metrics.quantile_of([0, 1], 0.75)(counts) == [0]
+    assert metrics.quantile_of([0, 1], 0.8)(counts) == [1]
 
 
 @settings(deadline=None)

@@ -28,13 +28,29 @@ KNOWN = {word: rank for rank, word in enumerate(VOCABULARY)}
         ("screen_size_inches", "screen size inches"),
         ("product.color.name", "product color name"),
         ("product.attributes.color", "color"),
+        ("attributes[color]", "color"),
+        ("product.attributes[heelHeight]", "heel height"),
         ("product/color", "product color"),
         ("product--color", "product color"),
         ("SHOE-SIZE", "shoe size"),
         ("heelHeight", "heel height"),
         ("HeelHeight", "heel height"),
         ("HDMIPorts", "hdmi ports"),
+        ("countryOfOrigin", "country of origin"),
+        ("CountryOfOrigin", "country of origin"),
+        ("unitOfMeasure", "unit of measure"),
+        ("numberOfPieces", "number of pieces"),
+        ("NoOfPieces", "no of pieces"),
+        ("typeOfProduct", "type of product"),
+        ("madeInCountry", "made in country"),
+        ("lengthInCm", "length in cm"),
+        ("fitToSize", "fit to size"),
+        ("IsWaterproof", "is waterproof"),
+        ("supportsWiFi", "supports wifi"),
+        ("batteryMAh", "battery mah"),
+        ("forGoPro", "for gopro"),
         ("productID", "product id"),
+        ("productIdNumber", "product id number"),
         ("iPhoneModel", "iphone model"),
         ("4KSupport", "4k support"),
         ("BrandName__c", "brand name"),
@@ -68,7 +84,7 @@ ORDINARY = [
     *("USB-C ports", "4K support", "Wi-Fi standard", "Pull-up bar", "T-shirt", "Wi-Fi", "all-in-one", "N/A", "24/7"),
     *("3.5mm", "e.g.", "Skirt/Dress length type", "Product certifications & standards", "Men's size", "J-cup type"),
     *("iPhone", "PlayStation", "WiFi", "GoPro", "mAh", "kWh", "UPCs", "sku", "vitamin", "Rug mat type"),
-    *("Material", "Battery life", "attribute", "dsl", "part no.", "_", "()", "--"),
+    *("Material", "Battery life", "attribute", "attributes[]", "USB", "On", "dsl", "part no.", "_", "()", "--"),
 ]
 
 
@@ -102,8 +118,8 @@ def test_a_letter_that_says_something_is_kept(name: str) -> None:
 
 PARTS = st.sampled_from(
     [
-        *("attr_t_", "_", "__", "ds", "color", "Size", "S", "s", "t", "c", "mat", "-", ".", "/", " ", "(", ")", "USB"),
-        "红",
+        *("attr_t_", "_", "__", "ds", "color", "Size", "Of", "S", "s", "t", "c", "mat", "-", ".", "/", " ", "(", ")"),
+        *("]", "USB", "红"),
     ]
 )
 
@@ -134,7 +150,7 @@ def test_any_text_is_taken(name: str) -> None:
             "productcolour",
         ),
         ("primary product style", "dsprimaryproductstyle", "PrimaryProductStyle__c", "primary_product_style_s"),
-        ("unit of measure", "UoM", "uom", "attr_t_uom"),
+        ("unit of measure", "UoM", "uom", "attr_t_uom", "unitOfMeasure"),
         ("heel height", "heelHeight", "heel.height", "heelheight", "Heel_Height"),
     ],
 )

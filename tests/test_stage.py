@@ -1,5 +1,6 @@
 """Stages: nothing is done twice, what changed is done again, and a failure costs nothing that was there."""
 
+import ast
 import json
 from collections.abc import Callable
 from importlib.resources import files
@@ -7,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny import tiny_config
 
 from model_export import stage
+from model_export.__main__ import NAMES, stages
 from model_export.stage import StageFailed
 
 
@@ -117,6 +120,34 @@ def test_the_code_of_a_stage_is_told_by_the_hash_of_each_module() -> None:
 
 def test_a_package_counts_with_all_its_modules() -> None:
     assert {"readers/__init__", "readers/lines"} < stage.code("readers").keys()
+
+
+def test_a_module_of_the_service_is_named_with_it() -> None:
+    found = stage.code("stage", "service/text", "service/matching")
+    assert found["service/text"] == stage.sha256(Path(str(files("service"))) / "text.py")
+    assert {"stage", "service/matching/units"} < found.keys()
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of the service that a module imports, as `stage.code` names them."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "service":
+            module = str(node.module).replace(".", "/")
+            found |= {f"{module}/{name.name}" for name in node.names} if module == "service" else {module}
+    return {"service/matching" if module.startswith("service/matching") else module for module in found}
+
+
+COUNTS_NOTHING = {"service/binding", "service/bundle", "service/cores", "service/errors"}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "package"])  # which copies what the others made
+def test_a_stage_names_the_service_that_its_modules_count_with(name: str, base: Path) -> None:
+    modules = stages(tiny_config(base))[name].modules
+    root, found = Path(str(files("model_export"))).parent, set(modules)
+    for module in stage.code(*modules):
+        found |= imported(root / ("" if module.startswith("service/") else "model_export") / f"{module}.py")
+    assert found - COUNTS_NOTHING == set(modules)
 
 
 def test_a_second_run_leaves_nothing_of_the_first(given: Path) -> None:

@@ -5,15 +5,19 @@ Knows: how records and texts are put to the model. Does not know: what their ans
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from model_export import evaluation
-from model_export.evaluation import Prediction, Scorer
+from model_export.evaluation import Scorer
 from model_export.records import Record
 from service import scoring
+from service.bundle import Bundle
+from service.model import open_graph
 from service.scoring import PairScore
 from service.text import QueryTokens, Tokenizer, Value, row_alone, values
 
@@ -45,6 +49,16 @@ class Judge:
     temperature: float
     threshold: float
 
+    @classmethod
+    def of(cls, bundle: Bundle, graph: Path) -> Self:
+        """The bundle with one of its graphs, on the CPU."""
+        tokenizer = Tokenizer(
+            bundle.paths["tokenizer"],
+            max_query_tokens=bundle.max_query_tokens,
+            max_attribute_tokens=bundle.max_attribute_tokens,
+        )
+        return cls(open_graph(graph, device="cpu"), tokenizer, bundle.temperature, bundle.value_threshold)
+
     def answers(self, asked: Sequence[Record], what: str) -> list[Answer]:
         """The answers in the records' order; `what` names the progress bar."""
         found: dict[int, Answer] = {}
@@ -52,10 +66,6 @@ class Judge:
         for index, query, pairs in tqdm(answered, what, total=len(asked)):
             found[index] = Answer(asked[index], query, pairs)
         return [found[index] for index in range(len(asked))]
-
-    def predictions(self, asked: Sequence[Record], what: str) -> list[Prediction]:
-        """The same as predictions."""
-        return [evaluation.prediction(a.record, a.query, a.pairs) for a in self.answers(asked, what)]
 
     def weights(self, answer: Answer) -> list[float]:
         """The weights of an answer's candidates."""

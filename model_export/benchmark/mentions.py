@@ -52,10 +52,13 @@ def among_others(record: Record, others: Sequence[str], *, seed: int) -> Record:
     )
 
 
-def renamed(record: Record, *, seed: int) -> Record:
-    """The record with one expression of `UNSEEN` for each name that has some, drawn by its query."""
-    draw = random.Random(f"{seed}/{record.query}")
-    return replace(record, attributes=tuple(draw.choice(UNSEEN.get(name, (name,))) for name in record.attributes))
+def renamed(record: Record, spellings: Mapping[str, Sequence[str]], *, seed: int) -> Record:
+    """The record with one spelling for each name that has some, drawn by its query; none is drawn twice."""
+    draw, names = random.Random(f"{seed}/{record.query}"), list(record.attributes)
+    for place, name in enumerate(names):
+        free = [spelling for spelling in spellings.get(name, ()) if spelling not in names]
+        names[place] = draw.choice(free or [name])
+    return replace(record, attributes=tuple(names))
 
 
 def ranking(predictions: Sequence[Prediction], baselines: Baselines) -> dict[str, Measure]:
@@ -87,11 +90,23 @@ def _span_counts(prediction: Prediction) -> tuple[int, int, int]:
     return right, predicted, true
 
 
-def lost(ours: Sequence[Prediction], plain: Sequence[Prediction]) -> Measure:
-    """The mean difference of nDCG by query, `ours` less `plain`."""
-    return measure.mean(np.subtract(_by_query(ours, "nDCG"), _by_query(plain, "nDCG")))
+def beside_plain(ours: Sequence[Prediction], plain: Sequence[Prediction]) -> dict[str, Measure]:
+    """What other names change: the mean difference of nDCG by query, `ours` less `plain`, and how far the logits of the
+    names that are others lie from the plain names', over all queries.
+    """
+    moved = [
+        np.abs(mine.logits - theirs.logits)[np.not_equal(mine.record.attributes, theirs.record.attributes)]
+        for mine, theirs in zip(ours, plain, strict=True)
+    ]
+    found = {"nDCG, less plain names'": measure.mean(np.subtract(_by_query(ours, "nDCG"), _by_query(plain, "nDCG")))}
+    return found | {
+        f"|logit less plain name's|, {title}": measure.measured(metrics.quantile_of(moved, share), len(moved))
+        for title, share in (("median", 0.5), ("90th percentile", 0.9))
+    }
 
 
 def mention(predictions: Sequence[Prediction], baselines: Baselines) -> Suite:
-    """The suite of the plain names."""
-    return ranking(predictions, baselines) | {"span F1": spans(predictions)}
+    """The suite of names as they are asked; spans only where the values of some are known."""
+    found = ranking(predictions, baselines)
+    known = any(stated is not None for prediction in predictions for stated in prediction.record.values)
+    return found | ({"span F1": spans(predictions)} if known else {})

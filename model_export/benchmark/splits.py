@@ -49,10 +49,11 @@ def _of(name: str, source: Source) -> Split:
     return Split(name, source.reader, train, train, KEYS[source.reader], source.keep_aside)
 
 
-def of_lists(config: Config, title: str, folder: str) -> Split:
+def of_lists(config: Config, folder: str) -> Split:
     """The split of a set of judged products: all of it is dev, but where the config trains on its judgements."""
+    title = f"ranking products, {folder}"
     trained = [s for s in config.sources.values() if s.reader == "judgments" and s.train.as_posix() == folder]
     if not trained:
-        return Split(f"ranking products, {title}", "judgments", "", folder, "", 1.0)
+        return Split(title, "judgments", "", folder, "", 1.0)
     share = min(source.keep_aside for source in trained)
-    return Split(f"ranking products, {title}", "judgments", folder, folder, KEYS["judgments"], share)
+    return Split(title, "judgments", folder, folder, KEYS["judgments"], share)

@@ -3,44 +3,78 @@
 Knows: the order of things. Does not know: how anything is computed, where results go.
 """
 
+import random
 from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_export import baselines as compared
-from model_export import pretrained, sources
+from model_export import evaluation, pretrained, sources
 from model_export.benchmark import applicability, kinds, mentions, products, ranking, splits, values
 from model_export.benchmark.applicability import CHINESE, LANGUAGES, frequency_and_cosine, in_language
 from model_export.benchmark.calibration import calibration
-from model_export.benchmark.judge import Judge, Remembered, Vectors
+from model_export.benchmark.judge import Answer, Judge, Remembered, Vectors
 from model_export.benchmark.measure import Suite
 from model_export.benchmark.mentions import Baselines
 from model_export.benchmark.splits import Split
 from model_export.config import Config, Source
 from model_export.evaluation import Prediction
 from model_export.prior import Prior
+from model_export.prior import read as read_prior
 from model_export.records import Record
+from model_export.spellings import SPELLINGS, UNSEEN
 from model_export.stage import hashes
-from service.bundle import Formula
+from service.bundle import Bundle, Formula
 from service.matching.parsing import Parser
 from service.matching.units import Units
 
-LISTS = {"ESCI": "esci", "Chorus": "chorus"}
-"""The sets of judged products, each with its folder below the data."""
+OTHERS = "others"
+"""The group of sources of every reader without a suite of its own."""
+MOST_ASKED = 2_000
+"""So many queries of such a source are asked, drawn by the config's seed."""
+NO_DEV = "its dev half holds nothing to ask: give it `dev` or `keep_aside`"
+
+
+class Answering(Protocol):
+    """A bundle's `Judge`, or what stands in its place."""
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by before they become weights."""
+        ...
+
+    def answers(self, asked: Sequence[Record], what: str) -> list[Answer]:
+        """The answers to the questions of the suite `what`, in the records' order."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What the suites run on: a config for the data and its split, the bundle, and the baselines' knowledge."""
+    """What the suites run on: a config for the data and its split, who is asked, and the baselines' knowledge.
+
+    Products are ranked with a bundle's judge alone, by the bundle's `formula`.
+    """
 
     config: Config
-    judge: Judge
+    judge: Answering
     prior: Prior
     pretrained: Vectors
     formula: Formula
+
+    @classmethod
+    def of(cls, config: Config, judge: Answering, bundle: Bundle) -> Self:
+        """With the prior and the formula of a bundle."""
+        prior = read_prior(bundle.paths["prior"].parent)
+        return cls(config, judge, prior, pretrained_vectors(config), bundle.formula)
+
+    def predictions(self, asked: Sequence[Record], what: str) -> list[Prediction]:
+        """The judge's answers as predictions."""
+        return [evaluation.prediction(a.record, a.query, a.pairs) for a in self.judge.answers(asked, what)]
 
     def baselines(self, train: Sequence[Record], dev: Sequence[Record]) -> Baselines:
         """Ranking metrics of every baseline that reads no query with the model."""
@@ -77,65 +111,76 @@ def run(setting: Setting) -> Findings:
     for name, source in by_reader["taxonomy"].items():
         if source.language == "en":
             _applicability(setting, name, source, found)
+        elif source.train not in {each.train for each in by_reader["taxonomy"].values() if each.language == "en"}:
+            found.left_out.append(f"{name}: other languages are asked of an English source of the same taxonomy")
     trained = kinds.trained_on(setting.config) if by_reader["catalogue"] else set()
     for name, source in by_reader["catalogue"].items():
         _kinds(setting, name, source, trained, found)
-    _ranking(setting, found)
+    for name, source in by_reader[OTHERS].items():
+        _as_asked(setting, name, source, found)
+    if isinstance(setting.judge, Judge):
+        _ranking(setting, setting.judge, found)
+    else:
+        found.left_out.append("ranking products: that is measured of a bundle alone")
     return found
 
 
-def _ranking(setting: Setting, found: Findings) -> None:
-    sets, parser = [], Parser(Units.read())
-    for title, folder in LISTS.items():
+def _ranking(setting: Setting, judge: Judge, found: Findings) -> None:
+    sets, parser = {}, Parser(Units.read())
+    if not setting.config.ranking.lists:
+        found.left_out.append("ranking products: the config's ranking.lists names no judged products")
+    for folder in map(Path.as_posix, setting.config.ranking.lists):
         path = setting.config.data / folder
         if path.is_dir():
             found.data |= {key.removeprefix("0/"): digest for key, digest in hashes([path]).items()}
-            vectors = Remembered(setting.judge.vectors)
-            ranked = ranking.features(
-                products.lists(setting.config, folder), setting.judge, vectors, setting.pretrained, parser
-            )
-            sets.append(ranking.by_query(ranked, setting.formula))
-            found.suites[f"ranking products, {title}"] = ranking.ranking(sets[-1])
-            found.splits.append(splits.of_lists(setting.config, title, folder))
+            vectors, lists = Remembered(judge.vectors), products.lists(setting.config, folder)
+            ranked = ranking.features(lists, judge, vectors, setting.pretrained, parser)
+            sets[folder] = ranking.by_query(ranked, setting.formula)
+            found.suites[f"ranking products, {folder}"] = ranking.ranking(sets[folder])
+            found.splits.append(splits.of_lists(setting.config, folder))
         else:
-            found.left_out.append(f"ranking products, {title}: there is no {path}")
+            found.left_out.append(f"ranking products, {folder}: there is no {path}")
     if len(sets) > 1:
-        found.suites[f"ranking products, {' and '.join(LISTS)}"] = ranking.ranking(ranking.pooled(sets))
+        pooled = ranking.pooled(list(sets.values()))
+        found.suites[f"ranking products, {' and '.join(sets)}"] = ranking.ranking(pooled)
 
 
 def _by_reader(config: Config, found: Findings) -> dict[str, dict[str, Source]]:
     """The sources whose files are there, by reader and name; notes the others, and the hashes of these."""
-    groups: dict[str, dict[str, Source]] = {"queryner": {}, "titles": {}, "taxonomy": {}, "catalogue": {}}
+    groups: dict[str, dict[str, Source]] = {"queryner": {}, "titles": {}, "taxonomy": {}, "catalogue": {}, OTHERS: {}}
     for name, source in config.sources.items():
-        if source.reader in groups:
-            missing = [path for path in (source.train, source.dev) if path and not (config.data / path).exists()]
-            if missing:
-                found.left_out.append(f"{name}: there is no {config.data / missing[0]}")
-            else:
-                groups[source.reader][name] = source
-                found.data |= sources.raw_files(config, source)
+        missing = [path for path in source.paths if not (config.data / path).exists()]
+        if missing:
+            found.left_out.append(f"{name}: there is no {config.data / missing[0]}")
+        else:
+            groups.get(source.reader, groups[OTHERS])[name] = source
+            found.data |= sources.raw_files(config, source)
     return groups
 
 
 def _mention(setting: Setting, name: str, source: Source, found: Findings) -> None:
-    config, judge = setting.config, setting.judge
+    config = setting.config
     train = list(sources.half_of(config, source, "train"))
     dev = list(sources.half_of(config, source, "dev"))
-    plain = judge.predictions(dev, name)
-    found.suites[f"mention, {name}"] = mentions.mention(plain, setting.baselines(train, dev))
+    if not dev:
+        found.left_out.append(f"{name}: {NO_DEV}")
+        return
+    title = f"mention, {name}"
+    plain = setting.predictions(dev, title)
+    found.suites[title] = mentions.mention(plain, setting.baselines(train, dev))
     others = mentions.far_names(_catalogue_names(config), dev[0].attributes, setting.pretrained)
     if others:
         more = [mentions.among_others(record, others, seed=config.seed) for record in dev]
-        suite = mentions.ranking(judge.predictions(more, f"{name} among others"), setting.baselines(train, more))
-        found.suites[f"mention, {name}, {mentions.OTHERS} other names"] = suite
+        with_others = f"{title}, {mentions.OTHERS} other names"
+        suite = mentions.ranking(setting.predictions(more, with_others), setting.baselines(train, more))
+        found.suites[with_others] = suite
     else:
-        found.left_out.append(f"mention, {name}, other names: the catalogues have none of other meaning")
-    unseen = [mentions.renamed(record, seed=config.seed) for record in dev]
-    predicted = judge.predictions(unseen, f"{name}, unseen names")
-    suite = mentions.ranking(predicted, setting.baselines(train, unseen))
-    found.suites[f"mention, {name}, unseen names"] = suite | {
-        "nDCG, less plain names'": mentions.lost(predicted, plain)
-    }
+        found.left_out.append(f"{title}, other names: the catalogues have none of other meaning")
+    for kind, spellings in (("unseen names", UNSEEN), ("training spellings", SPELLINGS)):
+        renamed = [mentions.renamed(record, spellings, seed=config.seed) for record in dev]
+        predicted = setting.predictions(renamed, f"{title}, {kind}")
+        suite = mentions.ranking(predicted, setting.baselines(train, renamed))
+        found.suites[f"{title}, {kind}"] = suite | mentions.beside_plain(predicted, plain)
     _calibrate(setting, name, plain, found)
 
 
@@ -156,8 +201,10 @@ def _catalogue_names(config: Config) -> set[str]:
 def _values(setting: Setting, name: str, source: Source, found: Findings) -> None:
     titles = values.dev_titles(setting.config, source)
     if titles:
-        answers = setting.judge.answers([title.record() for title in titles], name)
+        answers = setting.judge.answers([title.record() for title in titles], f"values, {name}")
         found.suites[f"values, {name}"] = values.values(titles, answers)
+    else:
+        found.left_out.append(f"{name}: {NO_DEV}")
 
 
 def _applicability(setting: Setting, name: str, source: Source, found: Findings) -> None:
@@ -170,8 +217,9 @@ def _applicability(setting: Setting, name: str, source: Source, found: Findings)
         counts = applicability.used(config, spoken)
         asked = applicability.questions(config, spoken, counts)
         if not asked:
+            found.left_out.append(f"{name}, {language}: {NO_DEV}")
             continue
-        predictions = setting.judge.predictions(asked, f"{name}, {language}")
+        predictions = setting.predictions(asked, f"applicability, {name}, {language}")
         with_cosine = language in {"en", CHINESE}
         baselines = _applicability_baselines(setting, counts, asked) if with_cosine else {}
         found.suites[f"applicability, {name}, {language}"] = mentions.ranking(predictions, baselines)
@@ -187,12 +235,29 @@ def _kinds(setting: Setting, name: str, source: Source, trained: Set[kinds.Name]
         found.left_out.append(f"fill and spread, {name}: {', '.join(seen)}: another source trains on the kind")
     for title, questions in ((name, asked), (f"{name}, asked by titles", kinds.by_titles(config, source, asked))):
         if questions:
-            predictions = setting.judge.predictions([each.record for each in questions], title)
+            predictions = setting.predictions([each.record for each in questions], f"fill and spread, {title}")
             cosines = compared.cosines(config, [each.record for each in questions], setting._embed)
             beside = kinds.baselines(questions, known, cosines)
             found.suites[f"fill and spread, {title}"] = kinds.ranking(
                 questions, [p.logits for p in predictions], beside
             )
+        else:
+            found.left_out.append(f"fill and spread, {title}: no kind that training never saw can be asked about")
+
+
+def _as_asked(setting: Setting, name: str, source: Source, found: Findings) -> None:
+    """The dev queries of a source with the attributes that it holds beside them."""
+    config = setting.config
+    asked = [record for record in sources.half_of(config, source, "dev") if record.ranks]
+    if not asked:
+        found.left_out.append(f"{name}: no query of its dev half has attributes of which some matter and some do not")
+        return
+    if len(asked) > MOST_ASKED:
+        asked = random.Random(f"{config.seed}/{name}").sample(asked, MOST_ASKED)
+    predictions = setting.predictions(asked, f"as asked, {name}")
+    beside = setting.baselines(list(sources.half_of(config, source, "train")), asked)
+    found.suites[f"as asked, {name}"] = mentions.mention(predictions, beside)
+    _calibrate(setting, name, predictions, found)
 
 
 def _applicability_baselines(setting: Setting, counts: Counter[str], asked: Sequence[Record]) -> Baselines:

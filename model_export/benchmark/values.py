@@ -21,7 +21,7 @@ from model_export.benchmark import measure
 from model_export.benchmark.judge import Answer
 from model_export.benchmark.measure import Suite
 from model_export.config import Config, Source
-from model_export.records import BadRecord, Record
+from model_export.records import BadRecord, Record, Span, find_value
 from model_export.sources import kept_aside
 
 NOT_STATED = "n/a"
@@ -35,8 +35,12 @@ class Title:
     truth: dict[str, frozenset[str]]
 
     def record(self) -> Record:
-        """The question that the model is asked."""
-        return Record(self.text, tuple(self.truth), (0.0,) * len(self.truth), (None,) * len(self.truth))
+        """The question that the model is asked; a value is known where one of the true ones stands in the title."""
+        return Record(self.text, tuple(self.truth), (0.0,) * len(self.truth), tuple(map(self._spans, self.truth)))
+
+    def _spans(self, name: str) -> tuple[Span, ...] | None:
+        found = [span for value in sorted(self.truth[name]) if (span := find_value(self.text, value))]
+        return tuple(found) if found or not self.truth[name] else None
 
 
 def dev_titles(config: Config, source: Source) -> list[Title]:

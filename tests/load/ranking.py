@@ -32,7 +32,6 @@ from model_export.__main__ import SHIPPED
 from model_export.benchmark import measure, products
 from model_export.benchmark.products import JudgedList
 from model_export.benchmark.ranking import EXCLUSIONS, OVERLAPS, STRENGTHS, TOP, validated
-from model_export.benchmark.suites import LISTS
 from service.matching.negation import negated_spans
 from service.relevance import EXACT
 
@@ -88,8 +87,8 @@ def quality(url: str, data: Path) -> dict[str, Any]:
     """By set the measures of the order that the service answers."""
     config = configuration.load(SHIPPED, data=data)
     results: dict[str, Any] = {}
-    for title, folder in LISTS.items():
-        lists = products.lists(config, folder)
+    for title in map(str, config.ranking.lists):
+        lists = products.lists(config, title)
         with httpx.Client(base_url=url, timeout=60) as client:
             answers = [
                 client.post("/v1/rank", json=asked(each)).raise_for_status().json() for each in tqdm(lists, title)

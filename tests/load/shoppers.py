@@ -17,7 +17,6 @@ from model_export import config as configuration
 from model_export.__main__ import SHIPPED
 from model_export.benchmark import products
 from model_export.benchmark.products import JudgedList
-from model_export.benchmark.suites import LISTS
 from service.relevance import Product
 
 EXPONENT = 0.7
@@ -41,9 +40,9 @@ class Query:
 
 
 def queries(data: Path) -> list[Query]:
-    """The judged dev lists of ESCI and Chorus below the data folder."""
+    """The judged dev lists of the shipped config below the data folder."""
     config = configuration.load(SHIPPED, data=data)
-    return [_query(each) for folder in LISTS.values() for each in products.lists(config, folder)]
+    return [_query(each) for folder in config.ranking.lists for each in products.lists(config, str(folder))]
 
 
 def _query(judged: JudgedList) -> Query:
