@@ -33,7 +33,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--ubi", type=Path, required=True, metavar="FOLDER", help=f"folder with {EVENTS} and {QUERIES}")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.jsonl", help="the records, one a line")
     parser.add_argument(
-        "--catalogue", type=Path, help="the products: lines as fill reads them, or a folder of a public set"
+        "--catalogue",
+        type=Path,
+        help="the products: lines as fill reads them, or a folder of a public set; without it as the log has them",
     )
     parser.add_argument("--most", type=int, help="write the first so many records")
     parser.add_argument(
@@ -62,7 +64,14 @@ def write_examples(ubi: Path, out: Path, *, catalogue: Path | None, most: int | 
         if not (ubi / name).is_file():
             raise StageFailed(f"{ubi / name} is missing: write it with python -m service events --out {ubi}")
     products = read_products(catalogue) if catalogue else {}
-    found = examples(behaviours(ubi, reading), products)[:most]
+    done = behaviours(ubi, reading)
+    if not done:
+        raise StageFailed(
+            f"{ubi} holds no text of a query that anything was done after: the service logs it with choices that name "
+            "the query_id of an answer to /v1/weights or /v1/rank (and a user_id, where the request named one); for "
+            "answers of others send queries, with query_id and user_query, to /v1/events"
+        )
+    found = examples(done, products)[:most]
     if not found:
         raise StageFailed(
             f"{ubi} holds no choice of a known attribute or product after a known query: nothing to train from"

@@ -150,11 +150,11 @@ class FakeLedger:
             self.entries += [entry] * news[-1]
         return news
 
-    def show(self, query_id: str, content: bytes) -> None:
-        self.known[query_id] = content
+    def show(self, key: str, content: bytes) -> None:
+        self.known[key] = content
 
-    async def shown(self, query_ids: Sequence[str]) -> list[bytes | None]:
-        return [self.known.get(query_id) for query_id in query_ids]
+    async def shown(self, keys: Sequence[str]) -> list[bytes | None]:
+        return [self.known.get(key) for key in keys]
 
 
 async def fold_in(ledger: Ledger, key: str, fields: Mapping[bytes, Observed]) -> None:

@@ -54,6 +54,14 @@ product = st.dictionaries(st.sampled_from(NAMES), value, max_size=4)
 products = st.lists(product, min_size=2, max_size=12)
 
 
+def test_what_was_chosen_is_told_as_the_answer_called_it_with_its_place() -> None:
+    shown = listed(*[{"color": ("red", 0.0)}, {"color": ("blue", 0.0)}] * 13, attributes={"Size": 0.5, "Color": 0.5})
+    assert additions(facet("color"), shown, prior).chosen == ("Color", 2, 2, prior(2))
+    assert additions(chose(1), shown, prior).chosen == ("1", 2, 20, prior(2))
+    assert additions(chose(23), shown, prior).chosen == ("23", 24, 25, prior(24))
+    assert additions(chose(30), shown, prior).chosen is None
+
+
 @given(products)
 def test_a_blind_chooser_gives_each_attribute_as_much_as_was_expected(each: list[Values]) -> None:
     shown = listed(*each)

@@ -4,8 +4,11 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import pytest
 from fakes import FakeClock, RedisServer, ended, run, until, wait_until
 from starlette.testclient import TestClient
 from test_ledgers import LIMITS, memory, on_redis
@@ -16,19 +19,45 @@ from service.app import create_app
 from service.errors import LedgerAway
 from service.feedback.folding import Folder
 from service.feedback.keys import EVERYTHING, attribute_field, query_scope
-from service.feedback.ledger import Entry, Pending
+from service.feedback.ledger import SILENT_S, Entry, Folded, Outcome, Pending
 from service.feedback.memory import MemoryLedger
-from service.feedback.shown import Shown, encode
+from service.feedback.shown import Shown, ShownProduct, encode, key
 from service.settings import Settings
 from service.telemetry import FOLDED, Telemetry
 
 SHOWN = encode(Shown((query_scope("red rug"), EVERYTHING), {"color": 0.5, "size": 0.5}))
+RUGS = encode(
+    Shown(
+        (query_scope("red rug"), EVERYTHING),
+        {"color": 1.0},
+        [ShownProduct("a", {"color": ("blue", 0.0)}, "Rug"), ShownProduct("b", {"color": ("red", 1.0)}, "Red rug")],
+        query="red rug",
+    )
+)
 
 
 def facet(number: int, query_id: str = "q", name: str = "color") -> Entry:
     what = {"object": {"object_id": name, "object_id_type": "attribute"}}
     event = {"action_name": "facet_select", "query_id": query_id, "client_id": f"c{number}", "timestamp": 900_000}
     return Entry(b"%016d" % number, f"c{number}", "", json.dumps(event | {"event_attributes": what}).encode())
+
+
+def bought(number: int, product: str = "b") -> Entry:
+    event = {"action_name": "purchase", "query_id": "q", "client_id": f"c{number}", "timestamp": 900_000}
+    what = {"object": {"object_id": product}}
+    return Entry(b"%016d" % number, f"c{number}", "", json.dumps(event | {"event_attributes": what}).encode())
+
+
+class AwayOnce(MemoryLedger):
+    """One that is away when it is to fold for the first time."""
+
+    asked = 0
+
+    async def fold(self, consumer: str, folded: Sequence[Folded]) -> list[Outcome]:
+        self.asked += 1
+        if self.asked == 1:
+            raise LedgerAway("away")
+        return await super().fold(consumer, folded)
 
 
 class AwayAtFirst(MemoryLedger):
@@ -65,8 +94,10 @@ def test_facet_choices_are_told_with_the_largest_weight_shown() -> None:
     async def work() -> None:
         ledger, _ = memory()
         told = Choices()
-        ledger.show("q", encode(Shown((EVERYTHING,), {"Color": 0.7, "size": 0.3})))
-        ledger.show("by chance", encode(Shown((EVERYTHING,), {"Color": 0.7, "size": 0.3}, explored=True)))
+        ledger.show(key("q", products=False), encode(Shown((EVERYTHING,), {"Color": 0.7, "size": 0.3})))
+        ledger.show(
+            key("by chance", products=False), encode(Shown((EVERYTHING,), {"Color": 0.7, "size": 0.3}, explored=True))
+        )
         await ledger.append([facet(1), facet(2, name="size"), facet(3, "by chance"), facet(4, "never shown")])
         telling = Folder(ledger, Telemetry(), LIMITS.half_lives, consumer="a", calibration=told, clock=FakeClock())
         await telling.fold()
@@ -85,8 +116,8 @@ def test_events_become_evidence_and_each_is_counted_by_what_became_of_it() -> No
     async def work() -> None:
         ledger, _ = memory()
         telemetry = Telemetry()
-        ledger.show("q", SHOWN)
-        ledger.show("broken", b"rubbish")
+        ledger.show(key("q", products=False), SHOWN)
+        ledger.show(key("broken", products=False), b"rubbish")
         unreadable = [
             Entry(b"%016d" % number, "", "", content) for number, content in enumerate([b"\xff", b"[]", b"{}"])
         ]
@@ -100,11 +131,93 @@ def test_events_become_evidence_and_each_is_counted_by_what_became_of_it() -> No
     run(work)
 
 
+def test_of_one_page_a_facet_refers_to_the_attributes_and_a_product_to_the_products() -> None:
+    async def work() -> None:
+        ledger, _ = memory()
+        telemetry = Telemetry()
+        ledger.show(key("q", products=False), SHOWN)
+        ledger.show(key("q", products=True), RUGS)
+        await ledger.append([facet(1), bought(2)])
+        await folder(ledger, telemetry).fold()
+        assert counted(telemetry) == {"folded": 2}
+
+    run(work)
+
+
+async def searches(ledger: MemoryLedger, *entries: Entry, by: Folder | None = None) -> list[dict[str, Any]]:
+    """The queries of the log after these were folded."""
+    await ledger.append(entries)
+    await (by or folder(ledger, Telemetry())).fold()
+    log = [json.loads(each.content) for each in await ledger.logged("", 50)]
+    return [each for each in log if "user_query" in each]
+
+
+def test_the_log_has_a_search_once_and_its_events_with_their_places() -> None:
+    async def work() -> None:
+        ledger, _ = memory()
+        ledger.show(key("q", products=True), RUGS)
+        ours = folder(ledger, Telemetry())
+        (search,) = await searches(ledger, bought(1), bought(2, "a"), by=ours)
+        assert (search["user_query"], search["query_response_hit_ids"]) == ("red rug", ["a", "b"])
+        assert await searches(ledger, bought(3), by=ours) == [search]
+        notes = [json.loads(each.content)["event_attributes"]["shown"] for each in (await ledger.logged("", 50))[1:]]
+        assert [(note["object_id"], note["ordinal"]) for note in notes] == [("b", 2), ("a", 1), ("b", 2)]
+        assert [note["propensity"] for note in notes] == [pytest.approx(each, abs=0.01) for each in (0.71, 1, 0.71)]
+
+    run(work)
+
+
+def test_the_log_has_a_search_again_that_showed_something_else() -> None:
+    async def work() -> None:
+        ledger, _ = memory()
+        ours = folder(ledger, Telemetry())
+        for number, names in enumerate((("color", "size"), ("size", "color"), ("size", "color"))):
+            shown = Shown((EVERYTHING,), dict.fromkeys(names, 0.5), query="red rug")
+            ledger.show(key("q", products=False), encode(shown))
+            found = await searches(ledger, facet(number), by=ours)
+        orders = [each["query_attributes"]["shown"]["attributes"] for each in found]
+        assert orders == [["color", "size"], ["size", "color"]]
+
+    run(work)
+
+
+def test_a_search_is_logged_again_where_the_ledger_was_away_before() -> None:
+    async def work() -> None:
+        clock = FakeClock()
+        ledger = AwayOnce(LIMITS, Telemetry(), clock=clock)
+        ledger.show(key("q", products=True), RUGS)
+        ours = folder(ledger, Telemetry())
+        with pytest.raises(LedgerAway):
+            await searches(ledger, bought(1), by=ours)
+        clock.now += SILENT_S
+        ledger.show(key("q", products=True), RUGS)
+        assert len(await searches(ledger, bought(1), by=ours)) == 1
+
+    run(work)
+
+
+@pytest.mark.parametrize(("user", "logged"), [("", 0), ("hash", 1)])
+def test_what_was_asked_for_a_person_is_logged_with_a_persons_events_alone(user: str, logged: int) -> None:
+    async def work() -> None:
+        ledger, _ = memory()
+        shown = Shown((EVERYTHING,), {"color": 0.5, "size": 0.5}, query="red rug", named=True)
+        ledger.show(key("q", products=False), encode(shown))
+        of = facet(1)
+        event = json.loads(of.content) | ({"user_id": user} if user else {})
+        found = await searches(ledger, of._replace(user=user, content=json.dumps(event).encode()))
+        assert [each["user_id"] for each in found] == [user] * logged
+        assert len(await ledger.logged("", 50)) == 1 + logged
+        assert await ledger.forget_user("hash") == bool(logged)
+        assert len(await ledger.logged("", 50)) == 1 - logged
+
+    run(work)
+
+
 def test_a_client_beyond_its_cap_is_counted_as_such() -> None:
     async def work() -> None:
         ledger, _ = memory()
         telemetry = Telemetry()
-        ledger.show("q", SHOWN)
+        ledger.show(key("q", products=False), SHOWN)
         same = [facet(0)._replace(once=b"%016d" % number) for number in range(LIMITS.cap + 1)]
         await ledger.append(same)
         await folder(ledger, telemetry).fold()
@@ -117,7 +230,7 @@ def test_it_goes_on_when_the_ledger_is_back_and_ends_after_its_batch() -> None:
     async def work() -> None:
         telemetry = Telemetry()
         ledger = AwayAtFirst(LIMITS, telemetry, clock=FakeClock())
-        ledger.show("q", SHOWN)
+        ledger.show(key("q", products=False), SHOWN)
         await ledger.append([facet(0)])
         async with folder(ledger, telemetry):
             await until(lambda: counted(telemetry))
@@ -138,8 +251,8 @@ def test_the_service_folds_what_it_is_sent() -> None:
 def test_a_process_of_its_own_folds_and_ends_when_told(redis_server: RedisServer, tmp_path: Path) -> None:
     async def put_down() -> None:
         async with on_redis(redis_server.url) as ledger:
-            ledger.show("q", SHOWN)
-            while await ledger.shown(["q"]) == [None]:
+            ledger.show(key("q", products=False), SHOWN)
+            while await ledger.shown([key("q", products=False)]) == [None]:
                 continue
             await ledger.append([facet(number) for number in range(3)])
 

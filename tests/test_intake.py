@@ -8,11 +8,12 @@ from fakes import FakeLedger, run
 from service.errors import EventRefused, LedgerAway
 from service.feedback.intake import Intake, Taken
 from service.feedback.keys import EVERYTHING, hashed, query_scope
-from service.feedback.shown import Shown, ShownProduct, decode
+from service.feedback.shown import Shown, ShownProduct, decode, key
 from service.feedback.ubi import Rules
 from service.telemetry import Telemetry
 
 NOW = 1_733_795_426.0
+KEY = key("q", products=True)
 QUERY: dict[str, Any] = {"query_id": "q", "user_query": "Red rug", "query_response_hit_ids": ["a", "b"]}
 
 
@@ -63,15 +64,24 @@ def test_a_query_is_known_by_the_products_that_it_showed() -> None:
     door.take(QUERY)
     scopes = (query_scope("red rug"), EVERYTHING)
     products = (ShownProduct("a", {}), ShownProduct("b", {}))
-    assert decode(door.ledger.known["q"]) == Shown(scopes, {}, products)
+    assert decode(door.ledger.known[KEY]) == Shown(scopes, {}, products)
     assert len(door.ledger.entries) == 1
 
 
 def test_a_query_does_not_replace_what_an_answer_of_ours_showed() -> None:
     door = Door()
-    door.ledger.known["q"] = b"better"
+    door.ledger.known[KEY] = b"better"
     door.take(QUERY)
-    assert door.ledger.known["q"] == b"better"
+    assert door.ledger.known[KEY] == b"better"
+
+
+def test_a_query_tells_the_products_of_a_page_of_which_we_answered_the_attributes() -> None:
+    door = Door()
+    ours = key("q", products=False)
+    door.ledger.known[ours] = b"ours"
+    door.take(QUERY)
+    assert [each.id for each in decode(door.ledger.known[KEY]).products] == ["a", "b"]
+    assert door.ledger.known[ours] == b"ours"
 
 
 @pytest.mark.parametrize("query", [{"user_query": "rug"}, {"user_query": "rug", "query_id": "q"}])

@@ -224,6 +224,29 @@ def test_of_a_person_who_is_forgotten_no_id_of_another_kind_is_left(each: Each) 
     each(work)
 
 
+def test_the_log_has_what_was_noted_of_an_event_and_once_in_a_step_what_it_refers_to(each: Each) -> None:
+    async def work(ledger: Ledger) -> None:
+        await ledger.append([entry(number, "u") for number in range(6)])
+        ids = [each.id for each in await ledger.waiting("a", 10)]
+
+        def noted(number: int, query: bytes, event: bytes = b"", capped: str = "") -> Folded:
+            return Folded(ids[number], "u", capped, {}, event=event, query=query)
+
+        step = [noted(0, b"query"), noted(1, b"query", b"noted"), noted(2, b"other")]
+        assert await ledger.fold("a", step) == ["folded"] * 3
+        assert await ledger.fold("b", [noted(3, b"query")]) == ["gone"]
+        for number, outcome in ((3, "folded"), (4, "folded"), (5, "capped")):
+            assert await ledger.fold("a", [noted(number, b"again", capped="client")]) == [outcome]
+        log = await ledger.logged("", 20)
+        first = [b"query", b'{"n":0}', b"noted", b"other", b'{"n":2}']
+        assert [found.content for found in log] == [*first, b"again", b'{"n":3}', b"again", b'{"n":4}']
+        assert {(found.user, found.client) for found in log} == {("u", "client")}
+        assert await ledger.forget_user("u")
+        assert await ledger.logged("", 20) == []
+
+    each(work)
+
+
 SUMS = st.tuples(
     st.sampled_from([EVERYTHING, user_key("u"), "positions"]),
     st.sampled_from([b"a:color", b"v:color\0red", b"p:1"]),

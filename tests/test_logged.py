@@ -52,6 +52,19 @@ def gains(record: Record) -> dict[str, float]:
     return dict(zip(record.attributes, record.gains, strict=True))
 
 
+def searched(folder: Path, *shown: object) -> Path:
+    """Have the log's query know what was shown."""
+    lines = [{"query_id": "q1", "user_query": "Red rug", "query_attributes": {"shown": each}} for each in shown]
+    (folder / QUERIES).write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return folder
+
+
+def noted(given: dict[str, Any], thing: str, propensity: object) -> dict[str, Any]:
+    """An event as the service logs it."""
+    note = {"object_id": thing, "ordinal": 1, "propensity": propensity, "explored": False}
+    return given | {"event_attributes": given["event_attributes"] | {"shown": note}}
+
+
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
     (tmp_path / "shop.jsonl").write_text("".join(json.dumps(line) + "\n" for line in PRODUCTS), encoding="utf-8")
@@ -67,6 +80,51 @@ def test_what_was_only_shown_is_a_candidate_without_a_gain(tmp_path: Path) -> No
     shown = event("impression", "price", 2), event("facet_deselect", "brand", 3)
     (record,) = made(logged(tmp_path, event("facet_select", "color", 1), *shown))
     assert gains(record) == {"color": 1.0, "brand": 0.0, "price": 0.0}
+
+
+def test_a_noted_propensity_goes_before_the_place(tmp_path: Path) -> None:
+    facets = (("color", 0.5), ("size", 0.25), ("price", 0.01), ("brand", 7), ("style", "none"))
+    (record,) = made(logged(tmp_path, *[noted(event("facet_select", name, 4), name, p) for name, p in facets]))
+    assert gains(record) == {"price": 1.0, "size": 0.4, "color": 0.2, "style": 0.2, "brand": 0.1}
+
+
+def test_what_the_log_says_was_shown_and_passed_over_has_no_gain(tmp_path: Path) -> None:
+    logged(tmp_path, noted(event("facet_select", "WIDTH"), "Width", 0.5))
+    (record,) = made(searched(tmp_path, {"attributes": ["Color", "Width"]}, {"attributes": ["price", "Width"]}))
+    assert (record.query, gains(record)) == ("red rug", {"width": 1.0, "color": 0.0, "price": 0.0})
+
+
+def test_products_that_no_catalogue_has_are_as_the_log_has_them(tmp_path: Path, shop: Path) -> None:
+    given = {"id": "b", "title": "Navy rug", "values": {"Color": "navy", "pile": " "}}
+    others = [{"id": "x", "title": "Jute rug", "values": {"Color": "brown"}}, {"id": "y", "title": " ", "values": {}}]
+    logged(tmp_path, noted(bought("of another name", 2), "b", 0.7))
+    searched(tmp_path, {"products": [given, *others]})
+    (record,), (known,) = made(tmp_path), made(tmp_path, catalogue=shop)
+    assert [(p.title, p.gain, p.values) for p in record.products] == [
+        ("Navy rug", 1.0, ("navy",)),
+        ("Jute rug", 0.0, ("brown",)),
+    ]
+    assert [p.title for p in known.products] == ["Blue rug", "Jute rug"]
+
+
+@pytest.mark.parametrize("shown", [{"attributes": 7}, {"attributes": [7]}, {"products": [{"id": "a"}]}])
+def test_what_no_service_writes_of_a_search_is_refused(tmp_path: Path, shown: dict[str, Any]) -> None:
+    with pytest.raises(BadRecord, match="what a query has shown is not as the service writes it"):
+        made(searched(logged(tmp_path), shown))
+
+
+def test_what_has_no_query_id_is_joined_with_nothing(tmp_path: Path) -> None:
+    own = event("facet_select", "size", 1, query="", user_query="Blue rug")
+    logged(tmp_path, event("facet_select", "color", 1, query=""), own)
+    with (tmp_path / QUERIES).open("a") as lines:
+        lines.write('{"user_query": "rug"}\n')
+    (record,) = made(tmp_path)
+    assert (record.query, record.attributes) == ("blue rug", ("size",))
+
+
+def test_a_log_without_texts_is_refused_with_what_brings_them(tmp_path: Path) -> None:
+    with pytest.raises(StageFailed, match=r"names? the query_id of an answer to /v1/weights or /v1/rank .*user_query"):
+        made(logged(tmp_path, event("facet_select", "color", 1), queries={}))
 
 
 def test_queries_that_led_to_orders_come_first(tmp_path: Path, shop: Path) -> None:

@@ -54,8 +54,8 @@ def user(client: TestClient, name: str) -> str:
     return keys.user_key(keys.hashed(name, client.app_state["feedback_key"]))
 
 
-def known(client: TestClient, query_id: str) -> shown.Shown:
-    (content,) = asyncio.run(client.app_state["ledger"].shown([query_id]))
+def known(client: TestClient, query_id: str, *, products: bool = False) -> shown.Shown:
+    (content,) = asyncio.run(client.app_state["ledger"].shown([shown.key(query_id, products=products)]))
     return shown.decode(content)
 
 
@@ -74,7 +74,7 @@ def test_every_answer_has_an_id_of_its_own(opened: TestClient) -> None:
 @pytest.mark.parametrize(("path", "body"), [("/v1/weights", RUG), ("/v1/rank", RUGS)])
 def test_an_id_of_the_callers_own_is_kept(opened: TestClient, path: str, body: dict[str, Any]) -> None:
     assert opened.post(path, json=body | {"query_id": "search 7"}).json()["query_id"] == "search 7"
-    assert "material" in known(opened, "search 7").attributes
+    assert "material" in known(opened, "search 7", products=path == "/v1/rank").attributes
 
 
 def test_of_weights_it_is_known_what_was_shown_and_in_which_order(opened: TestClient) -> None:
@@ -100,7 +100,7 @@ def test_what_rules_put_first_was_shown_first(opened: TestClient) -> None:
 
 def test_of_a_ranking_the_products_are_known_with_values_and_matches(opened: TestClient) -> None:
     answer = post(opened, RUGS | {"explain": True, "product_type": "rug"}, "/v1/rank")
-    found = known(opened, answer["query_id"])
+    found = known(opened, answer["query_id"], products=True)
     assert found.scopes[1] == keys.kind_scope("rug")
     assert [each.id for each in found.products] == [each["id"] for each in answer["results"]]
     values = {each.id: each.values for each in found.products}
@@ -112,6 +112,16 @@ def test_of_a_ranking_the_products_are_known_with_values_and_matches(opened: Tes
     (term,) = [t for r in answer["results"] if r["id"] == "a" for t in r["terms"] if t.get("attribute") == "material"]
     assert values["a"]["material"][1] == pytest.approx(term["match"])
     assert values["a"]["color"][1] == 0
+
+
+def test_weights_and_products_of_one_page_are_known_under_one_id(opened: TestClient) -> None:
+    post(opened, RUG | {"query_id": "page", "user_id": "anna"})
+    post(opened, RUGS | {"query_id": "page"}, "/v1/rank")
+    attributes, products = known(opened, "page"), known(opened, "page", products=True)
+    assert ({*attributes.attributes}, attributes.products) == ({*RUG["attributes"]}, ())
+    assert (attributes.query, attributes.named) == (RUG["query"], True)
+    assert (products.query, products.named) == (RUGS["query"], False)
+    assert {each.title for each in products.products} == {"Rug"}
 
 
 def test_an_answer_says_how_much_of_a_weight_is_evidence(opened: TestClient) -> None:
@@ -215,4 +225,4 @@ def test_answers_that_chance_moved_say_so_and_a_sample_is_known() -> None:
     with TestClient(create_app(settings)) as service:
         answer = post(service, RUG)
         assert answer["explored"] is True
-        assert asyncio.run(service.app_state["ledger"].shown([answer["query_id"]])) == [None]
+        assert asyncio.run(service.app_state["ledger"].shown([shown.key(answer["query_id"], products=False)])) == [None]

@@ -21,6 +21,7 @@ from service.feedback.folding import Folder
 from service.feedback.ledger import Entry
 from service.feedback.memory import MemoryLedger
 from service.feedback.saving import EVENTS, PAGE, QUERIES, Saved, save
+from service.feedback.shown import key
 from service.settings import Settings
 from service.telemetry import Telemetry
 
@@ -29,7 +30,7 @@ FEEDBACK_KEY = "a secret"
 
 
 async def folded(ledger: MemoryLedger, *entries: Entry) -> None:
-    ledger.show("q", SHOWN)
+    ledger.show(key("q", products=False), SHOWN)
     await ledger.append(entries)
     folder = Folder(ledger, Telemetry(), LIMITS.half_lives, consumer="a", clock=FakeClock())
     while await folder.fold():
@@ -82,6 +83,43 @@ def test_what_the_service_took_comes_out_as_training_records(tmp_path: Path, red
     write_examples(tmp_path / "ubi", tmp_path / "made.jsonl", catalogue=None, most=None, reading=Reading(1, 10))
     (record,) = records.read(tmp_path / "made.jsonl")
     assert (record.query, record.attributes, record.gains, record.weight) == ("red rug", ("color",), (1.0,), 0.5)
+
+
+def test_a_page_of_attributes_and_products_comes_out_as_one_record(tmp_path: Path, redis_server: RedisServer) -> None:
+    given = {"redis_url": redis_server.url, "feedback": True, "feedback_key": FEEDBACK_KEY, "fold": True}
+    page = {"query": "Wool rug", "query_id": "page", "user_id": "anna"}
+    colors = {"a": "red", "b": "beige", "c": "blue"}
+    products = [{"id": name, "title": f"Rug {name}", "attributes": {"color": color}} for name, color in colors.items()]
+    with TestClient(create_app(Settings.model_validate({"device": "cpu", **given}))) as client:
+        weights = client.post("/v1/weights", json=page | {"attributes": ["Material", "color", "washing care"]}).json()
+        ranked = client.post("/v1/rank", json=page | {"products": products}).json()
+        facet, bought = weights["weights"][1]["attribute"], ranked["results"][2]["id"]
+        made = {"query_id": "page", "user_id": "anna", "timestamp": int(time.time() * 1000)}
+        things = [("facet_select", facet, "attribute"), ("purchase", bought, "product")]
+        events = [
+            made | {"action_name": action, "event_attributes": {"object": {"object_id": thing, "object_id_type": kind}}}
+            for action, thing, kind in things
+        ]
+        wait_until(lambda: len(redis_server.client.keys("*:shown:*")) == 2)
+        assert client.post("/v1/events", json=events).json()["accepted"] == 2
+        wait_until(lambda: "ranker_events_waiting 0.0" in client.get("/metrics").text)
+        settings = {name: str(value) for name, value in given.items()}
+        command = [sys.executable, "-m", "service", "events", "--out", str(tmp_path / "ubi")]
+        subprocess.run(command, env=environment(**settings), check=True, timeout=120)
+        assert client.delete("/v1/users/anna").json() == {"deleted": True}
+        assert redis_server.client.xlen("{ranker:feedback}:log") == 0
+    write_examples(tmp_path / "ubi", tmp_path / "made.jsonl", catalogue=None, most=None, reading=Reading(1, 10))
+    (record,) = records.read(tmp_path / "made.jsonl")
+    named = {"Material": "material"}.get(facet, facet)
+    passed = {"material", "color", "washing care"} - {named}
+    assert (record.query, dict(zip(record.attributes, record.gains, strict=True))) == (
+        "wool rug",
+        {named: 1.0} | dict.fromkeys(passed, 0.0),
+    )
+    place = record.attributes.index("color")
+    assert [(product.title, product.gain, product.values[place]) for product in record.products] == [
+        (f"Rug {each['id']}", float(each["id"] == bought), colors[each["id"]]) for each in ranked["results"]
+    ]
 
 
 def test_without_redis_there_is_no_log_to_write(tmp_path: Path) -> None:

@@ -270,3 +270,10 @@ def test_whatever_is_sent_is_taken_or_refused(changes: dict[str, Any]) -> None:
         assert error.reason in EVENTS
     else:
         assert stored(found.content) == found.event
+
+
+def test_what_only_the_log_may_note_is_left_out() -> None:
+    told = {"shown": {"propensity": 0.001}, "other": 1}
+    found = [taken(event(event_attributes=told)), taken(QUERY | {"query_attributes": told})]
+    contents = [orjson.loads(each.content) for each in found]
+    assert (contents[0]["event_attributes"], contents[1]["query_attributes"]) == ({"other": 1}, {"other": 1})

@@ -229,7 +229,8 @@ async def rank(body: RankRequest, request: Request, deadline: float) -> RankAnsw
         )
     answer = _answer(ranking, body, deployment.bundle)
     answered = ((body.products[each.index].id, products[each.index], each) for each in ranking.products[: body.top_k])
-    if query_id := query_id_of(request, body.query_id, ranking.weighting, None, islice(answered, MOST_PRODUCTS)):
+    first = islice(answered, MOST_PRODUCTS)
+    if query_id := query_id_of(request, body.query_id, body.query, ranking.weighting, None, first):
         answer["query_id"] = query_id
     return answer
 

@@ -57,7 +57,7 @@ async def _weigh(
             while_scoring=while_scoring,
         )
     answer = weights_answer(weighting, wanted, deployment.bundle)
-    if query_id := query_id_of(request, wanted.query_id, weighting, wanted.top_k):
+    if query_id := query_id_of(request, wanted.query_id, wanted.query, weighting, wanted.top_k):
         answer["query_id"] = query_id
     return answer
 

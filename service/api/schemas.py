@@ -83,8 +83,8 @@ PRODUCT_TYPE = (
 )
 QueryId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_QUERY_ID_CHARACTERS)]
 QUERY_ID = (
-    "With feedback on: your own id of this search, which events name; without it the answer has a new one. Of two "
-    "answers with one id the later one is what events refer to."
+    "With feedback on: your own id of this search, which events name; without it the answer has a new one. Weights and "
+    "products of one page may share it; of two answers of one kind the later one is what events refer to."
 )
 USER_ID = "With feedback on: for whom the answer is; what they chose has a bounded part in it. A keyed hash is kept."
 

@@ -40,6 +40,7 @@ def check_query_id(request: Request, given: str | None) -> None:
 def query_id_of(
     request: Request,
     given: str | None,
+    query: str,
     weighting: Weighting | None,
     attributes: int | None,
     products: Iterable[tuple[str, Product, RankedProduct]] = (),
@@ -55,11 +56,12 @@ def query_id_of(
         return None
     query_id = given or f"{random.getrandbits(128):032x}"
     if weighting and weighting.bent and random.random() < opened["settings"].feedback_sample:
-        ledger.show(query_id, _shown(weighting, attributes, [shown_product(*each) for each in products]))
+        found = [shown_product(*each) for each in products]
+        ledger.show(shown.key(query_id, products=bool(found)), _shown(query, weighting, attributes, found))
     return query_id
 
 
-def _shown(weighting: Weighting, attributes: int | None, products: Sequence[ShownProduct]) -> bytes:
+def _shown(query: str, weighting: Weighting, attributes: int | None, products: Sequence[ShownProduct]) -> bytes:
     """What was shown, written down once for weights that are answered again and again; rules may change their order."""
     bent, behaviour, found = weighting.bent, weighting.behaviour, weighting.attributes[:attributes]
     if not bent or not behaviour:
@@ -69,14 +71,14 @@ def _shown(weighting: Weighting, attributes: int | None, products: Sequence[Show
     if known:
         return known
     weights = {} if weighting.degraded else {each.attribute: bent.calibrated[each.position] for each in found}
-    content = shown.encode(Shown(behaviour.scopes, weights, products, bent.explored))
+    content = shown.encode(Shown(behaviour.scopes, weights, products, bent.explored, query, behaviour.named))
     return bent.shown.keep(len(found), content) if again else content
 
 
 def shown_product(identity: str, product: Product, ranked: RankedProduct) -> ShownProduct:
     """What is known of a product that was answered under this id."""
     matches = {term.attribute: term.match for term in ranked.scored.terms}
-    return ShownProduct(identity, _values(product.attributes, matches))
+    return ShownProduct(identity, _values(product.attributes, matches), product.text)
 
 
 def _values(attributes: Mapping[str, Value], matches: Mapping[str, float]) -> dict[str, tuple[str, float]]:

@@ -5,7 +5,7 @@
     {<prefix>:feedback}:seen:new, :old  sets of what was seen in this window and in the one before
     {<prefix>:feedback}:cap:<digest>    how often a client has added to something today
     {<prefix>:feedback}:<key>           hash of evidence by field: `scope:…`, `user:…`, `positions`
-    <prefix>:shown:<query id>           what was shown, each in a slot of its own, for there are many
+    <prefix>:shown:<key>                what was shown, each in a slot of its own, for there are many
 
 All in braces is on one node of a cluster, for each step is one script there. What is deleted from a stream no command
 but DUMP shows any more; its bytes go when the part of the stream that they are in does.
@@ -115,9 +115,12 @@ class RedisLedger:
         bounds = [consumer, limits.half_lives.short, limits.half_lives.long, round(limits.ttl_s)]
         bounds += [limits.cap, round(CAP_S), limits.kept, MOST_FIELDS, FIELDS_LEFT]
         entries: list[Any] = []
+        queries = {b"": 0}
         for each in folded:
             entries += [each.id, self._count(each.capped, places), self._sums(each, places)]
+            entries += [each.event, queries.setdefault(each.query, len(queries))]
             await asyncio.sleep(0)  # requests that the same loop serves go before the next one
+        bounds += [len(queries), *queries]
         waiting, outcomes = await self._eval(scripts.FOLD, places.keys, [*bounds, *entries])
         self._telemetry.events_waiting.set(waiting)
         return [outcome.decode() for outcome in outcomes]
@@ -127,13 +130,13 @@ class RedisLedger:
         entries = await self._eval(scripts.LOGGED, [self._log], [f"({after}" if after else "-", most])
         return [_pending(entry) for entry in entries]
 
-    def show(self, query_id: str, content: bytes) -> None:
+    def show(self, key: str, content: bytes) -> None:
         """As `Ledger`."""
-        self._cache.write([("SET", self._shown + query_id, content, "EX", round(self._limits.shown_s) or 1)])
+        self._cache.write([("SET", self._shown + key, content, "EX", round(self._limits.shown_s) or 1)])
 
-    async def shown(self, query_ids: Sequence[str]) -> list[bytes | None]:
+    async def shown(self, keys: Sequence[str]) -> list[bytes | None]:
         """As `Ledger`."""
-        replies = await self._run([("GET", self._shown + query_id) for query_id in query_ids])
+        replies = await self._run([("GET", self._shown + key) for key in keys])
         return [reply if isinstance(reply, bytes) else None for reply in replies]
 
     async def evidence(self, keys: Sequence[str], fields: Sequence[bytes] = ()) -> list[Fields]:

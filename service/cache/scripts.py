@@ -101,10 +101,12 @@ FOLD = (
     + """
 -- KEYS: queue, log, then counts of clients and evidence
 -- ARGV: consumer, short and long half-life in s, life of evidence in s, cap, its time in s, most of the log, most
--- fields of a key and how many are left where there are more; then for each entry its id, the place of its client's
--- count among KEYS (0: not capped), and its sums: of each key its place, that of its client's count (0: not capped) and
--- how many fields follow, in two bytes each; of each field the length of its name and of its bytes in two bytes each,
--- then both. As one argument they cost a tenth of what they cost one by one.
+-- fields of a key and how many are left where there are more, how many queries follow and these, the first of them '';
+-- then for each entry its id, the place of its client's count among KEYS (0: not capped), its sums, the event that the
+-- log gets ('': as it was put down) and which query before it (0: none).
+-- Sums are of each key its place, that of its client's count (0: not capped) and how many fields follow, in two bytes
+-- each; of each field the length of its name and of its bytes in two bytes each, then both. As one argument they cost a
+-- tenth of what they cost one by one.
 -- Gives {how many wait, 'folded', 'capped' or 'gone' for each entry}.
 local queue, log, consumer = KEYS[1], KEYS[2], ARGV[1]
 local short, long, ttl = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
@@ -181,8 +183,18 @@ local function counts(place)
   return true
 end
 
-local told, added = {}, {}
-local at = 10
+local function keep(entry, event)
+  local parts = {unpack(entry)}
+  for i = 1, #parts, 2 do
+    if parts[i] == 'e' and event ~= '' then
+      parts[i + 1] = event
+    end
+  end
+  redis.call('XADD', log, 'MAXLEN', '~', kept, '*', unpack(parts))
+end
+
+local told, added, noted = {}, {}, {[0] = true}
+local at = 11 + tonumber(ARGV[10])
 while at <= #ARGV do
   local id, place, sums = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
   local outcome = 'gone'
@@ -209,14 +221,19 @@ while at <= #ARGV do
         end
       end
       if tonumber(kept) > 0 then
-        redis.call('XADD', log, 'MAXLEN', '~', kept, '*', unpack(entry[2]))
+        local query = tonumber(ARGV[at + 4])
+        if not noted[query] then
+          keep(entry[2], ARGV[11 + query])
+          noted[query] = true
+        end
+        keep(entry[2], ARGV[at + 3])
       end
     end
     redis.call('XACK', queue, 'fold', id)
     redis.call('XDEL', queue, id)
   end
   told[#told + 1] = outcome
-  at = at + 3
+  at = at + 5
 end
 
 for place, fields in pairs(added) do

@@ -35,22 +35,35 @@ of what is stated to the thing itself: nearly every product differs in something
 Array = npt.NDArray[np.float64]
 
 
+class Chosen(NamedTuple):
+    """What was chosen, as the answer called it, at which place, from 1, of so many that it was compared with, and the
+    place's propensity.
+    """
+
+    name: str
+    place: int
+    compared: int
+    propensity: float
+
+
 class Additions(NamedTuple):
     """Evidence by key and field. `capped` names what this client may add to only so often, "" if nothing is added;
-    `capped_keys` the same for the wider scopes, by their keys.
+    `capped_keys` the same for the wider scopes, by their keys. `chosen` is None where nothing is added.
     """
 
     capped: str = ""
     evidence: Mapping[str, Mapping[bytes, Observed]] = {}
     capped_keys: Mapping[str, str] = {}
+    chosen: Chosen | None = None
 
 
 class _Masses(NamedTuple):
-    """What an event adds: for attributes, for values, for positions."""
+    """What an event adds: for attributes, for values, for positions; and what was chosen."""
 
     attributes: dict[bytes, Observed]
     values: dict[bytes, Observed]
     positions: dict[bytes, Observed]
+    chosen: Chosen
 
 
 def additions(event: Event, shown: Shown | None, propensity: Propensity) -> Additions:
@@ -71,7 +84,7 @@ def additions(event: Event, shown: Shown | None, propensity: Propensity) -> Addi
     evidence[POSITIONS] = masses.positions
     wider = {scope: _capped(event, scope) for scope in shown.scopes[1:]}
     narrowest = _capped(event, *shown.scopes[:1])
-    return Additions(narrowest, {key: fields for key, fields in evidence.items() if fields}, wider)
+    return Additions(narrowest, {key: fields for key, fields in evidence.items() if fields}, wider, masses.chosen)
 
 
 def _capped(event: Event, *scope: str) -> str:
@@ -97,7 +110,8 @@ def _of_facet(event: Event, shown: Shown, propensity: Propensity) -> _Masses | N
     for field, name, share in zip(fields, names, likely, strict=True):
         before = found[field].expected_long if field in found else 0.0
         found[field] = observed(mass * (field == chosen), before + mass * float(share), event.at, name)
-    return _Masses(found, {}, {})
+    place = fields.index(chosen)
+    return _Masses(found, {}, {}, Chosen(names[place], place + 1, len(names), propensity(place + 1)))
 
 
 def _of_product(event: Event, shown: Shown, propensity: Propensity) -> _Masses | None:
@@ -113,6 +127,7 @@ def _of_product(event: Event, shown: Shown, propensity: Propensity) -> _Masses |
         _attributes(names, compared, place, likely, mass, event.at),
         _values(names[:MOST_VALUED], compared, place, likely, mass, event.at),
         positions.counts(place + 1, len(shown.products), event.at),
+        Chosen(compared[place].id, place + 1, len(compared), propensity(place + 1)),
     )
 
 

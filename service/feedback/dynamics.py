@@ -136,6 +136,11 @@ class Behaviour:
             self._asked += dynamics.snapshots.ask((person,), FRESH_S)
 
     @property
+    def named(self) -> bool:
+        """Whether a person was named."""
+        return bool(self._person)
+
+    @property
     def waits(self) -> bool:
         """Whether anything is still to come."""
         return any([type(each) is not Snapshot for each in self._asked])  # noqa: C419  # no generator for so few

@@ -14,8 +14,11 @@ from typing import Literal, NamedTuple, Protocol, Self
 from service.errors import LedgerAway
 from service.evidence import HalfLives
 from service.feedback import choices, positions, shown, ubi
+from service.feedback.choices import Chosen
+from service.feedback.kept import Kept
 from service.feedback.keys import POSITIONS, attribute_field
 from service.feedback.ledger import Folded, Ledger, Pending
+from service.feedback.noting import noted_event, noted_query
 from service.feedback.positions import Propensity
 from service.feedback.shown import Shown
 from service.feedback.ubi import Event
@@ -31,6 +34,8 @@ LEAST_PAUSE_S, MOST_PAUSE_S, AWAY_S = 0.05, 0.5, 1.0
 """Between looks while nothing waits, each twice as long as the one before; and while the ledger is away."""
 PROPENSITIES_S = 60.0
 """For so long propensities are taken as they were read."""
+MOST_NOTED, NOTED_SIZE = 8_000_000, 400
+"""Bytes of queries, and about how many it takes to remember that one is in the log."""
 CLOSE_S = 5.0
 """A batch may take so long to finish when the end comes; what it leaves goes to another consumer."""
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
@@ -47,11 +52,25 @@ class Calibration(Protocol):
         ...
 
 
+class _Seen(NamedTuple):
+    """What an answer showed, and what tells it from another under the same id."""
+
+    shown: Shown
+    digest: int
+
+
+_Search = tuple[str, str, bool, int, int]
+"""What the log has once: of a query id, a person, attributes or products, an answer, so many of its products."""
+
+
 class _Read(NamedTuple):
-    """What an entry adds, and the word for it if it is folded; of a facet choice what `Calibration` is told."""
+    """What an entry adds, and the word for it if it is folded; the search that it refers to, where the log is to know
+    it; of a facet choice what `Calibration` is told.
+    """
 
     folded: Folded
     word: _Word
+    search: _Search | None = None
     top: tuple[float, bool] | None = None
 
 
@@ -72,6 +91,7 @@ class Folder:
         self._consumer, self._calibration, self._clock = consumer, calibration, clock
         self._propensity: Propensity = positions.prior
         self._propensity_until = 0.0
+        self._noted: Kept[_Search, bytes] = Kept(MOST_NOTED)
         self._ending = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -117,29 +137,31 @@ class Folder:
             for each, outcome in zip(step, outcomes, strict=True):
                 if outcome != "gone":
                     self._telemetry.events_folded.labels("capped" if outcome == "capped" else each.word).inc()
+                if outcome == "folded" and each.search:
+                    self._noted.put(each.search, b"", NOTED_SIZE)
                 if outcome == "folded" and each.top and self._calibration is not None:
                     self._calibration.saw(each.top[0], chosen=each.top[1])
         return len(entries)
 
-    async def _with_shown(self, entries: Sequence[Pending]) -> list[tuple[Pending, Event | None, Shown | None]]:
+    async def _with_shown(self, entries: Sequence[Pending]) -> list[tuple[Pending, Event | None, _Seen | None]]:
         """Each entry with its event, None of one that cannot be read, and with what its answer showed."""
         if self._clock() >= self._propensity_until:
             (counted,) = await self._ledger.evidence([POSITIONS])
             self._propensity = positions.propensity(counted, self._clock(), self._half_lives)
             self._propensity_until = self._clock() + PROPENSITIES_S
         events = [_event(entry) for entry in entries]
-        asked = [*{event.query_id: None for event in events if event and event.query_id}]
+        asked = [*{key: None for event in events if event and event.query_id for key in _keys(event)}]
         contents = await self._ledger.shown(asked) if asked else []
-        known: dict[str, Shown | None] = {}
-        for query_id, content in zip(asked, contents, strict=True):
-            known[query_id] = _shown(content) if content else None
+        known: dict[str, _Seen | None] = {}
+        for key, content in zip(asked, contents, strict=True):
+            known[key] = _seen(content) if content else None
             await asyncio.sleep(0)  # requests that the same loop serves go before the next one
         return [
-            (entry, event, known.get(event.query_id) if event else None)
+            (entry, event, next(filter(None, map(known.get, _keys(event))), None) if event else None)
             for entry, event in zip(entries, events, strict=True)
         ]
 
-    async def _read(self, entry: Pending, event: Event | None, seen: Shown | None) -> _Read:
+    async def _read(self, entry: Pending, event: Event | None, seen: _Seen | None) -> _Read:
         await asyncio.sleep(0)
         nothing = Folded(entry.id, entry.user, "", {})
         if event is None:
@@ -147,14 +169,30 @@ class Folder:
         if seen is None:
             return _Read(nothing, "unknown_query")
         try:
-            added = choices.additions(event, seen, self._propensity)
+            added = choices.additions(event, seen.shown, self._propensity)
+            if not added.chosen:
+                return _Read(nothing, "nothing")
+            noted = noted_event(entry.content, added.chosen, seen.shown)
+            search, query = self._search(event, added.chosen, seen)
         except UNREADABLE:
             logger.exception("an event could not be folded")
             return _Read(nothing, "unreadable")
-        if not added.evidence:
-            return _Read(nothing, "nothing")
-        folded = Folded(entry.id, entry.user, added.capped, added.evidence, added.capped_keys)
-        return _Read(folded, "folded", _top(event, seen))
+        folded = Folded(entry.id, entry.user, added.capped, added.evidence, added.capped_keys, noted, query)
+        return _Read(folded, "folded", search, _top(event, seen.shown))
+
+    def _search(self, event: Event, chosen: Chosen, seen: _Seen) -> tuple[_Search | None, bytes]:
+        """The search that an event refers to, and what the log is to have of it, nothing where it has that.
+
+        What was asked for a person is logged with a person's events alone, so that it goes when they do.
+        """
+        if not seen.shown.query or (seen.shown.named and not event.user):
+            return None, b""
+        search = event.query_id, event.user, event.of_attribute, chosen.compared, seen.digest
+        query = self._noted.get(search)
+        if query is None:
+            query = noted_query(event, chosen, seen.shown)
+            self._noted.put(search, query, len(query) + NOTED_SIZE)
+        return search, query
 
     async def _rest(self, seconds: float) -> None:
         try:
@@ -193,9 +231,17 @@ def _event(entry: Pending) -> Event | None:
         return None
 
 
-def _shown(content: bytes) -> Shown | None:
+def _keys(event: Event) -> tuple[str, str]:
+    """By which it is known what an event refers to: a facet to attributes alone or else products, a product the other
+    way round.
+    """
+    first = not event.of_attribute
+    return shown.key(event.query_id, products=first), shown.key(event.query_id, products=not first)
+
+
+def _seen(content: bytes) -> _Seen | None:
     try:
-        return shown.decode(content)
+        return _Seen(shown.decode(content), hash(content))
     except UNREADABLE:
         return None
 

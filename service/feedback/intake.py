@@ -38,11 +38,11 @@ class Ledger(Protocol):
         """Put entries down; for each whether it is new."""
         ...
 
-    def show(self, query_id: str, content: bytes) -> None:
+    def show(self, key: str, content: bytes) -> None:
         """Have it known what was shown."""
         ...
 
-    async def shown(self, query_ids: Sequence[str]) -> list[bytes | None]:
+    async def shown(self, keys: Sequence[str]) -> list[bytes | None]:
         """What was shown, where it is known."""
         ...
 
@@ -88,14 +88,15 @@ class Intake:
         return ubi.read(item, self._clock(), self._rules)
 
     async def _register(self, accepted: Sequence[Accepted]) -> None:
-        """Have it known what queries showed, where nothing better is known: an answer of ours tells more of it."""
-        queries = {each.event.query_id: each for each in accepted if each.hits and each.event.query_id}
+        """Have it known which products queries showed, where no answer of ours did: that tells more of them."""
+        found = [each for each in accepted if each.hits and each.event.query_id]
+        queries = {shown.key(each.event.query_id, products=True): each for each in found}
         known = await self._ledger.shown([*queries]) if queries else []
-        for (query_id, query), before in zip(queries.items(), known, strict=True):
+        for (key, query), before in zip(queries.items(), known, strict=True):
             if before is None:
                 scopes = (query_scope(query.event.query), EVERYTHING)
                 products = [ShownProduct(hit, {}) for hit in query.hits]
-                self._ledger.show(query_id, shown.encode(Shown(scopes, {}, products)))
+                self._ledger.show(key, shown.encode(Shown(scopes, {}, products)))
 
     def _count(self, taken: Taken) -> None:
         reasons = Counter(error.reason for _, error in taken.refused)

@@ -64,6 +64,9 @@ class Pending(NamedTuple):
 class Folded(NamedTuple):
     """What an entry adds: evidence by key and field. `capped` names what its client may add to only so often ("" is
     not capped); `capped_keys` the same for single keys of the additions, by key.
+
+    The log gets `event` in place of the entry's own content, where there is one, and before it `query`, where there is
+    one and no other entry folded at once has brought the same.
     """
 
     id: str
@@ -71,6 +74,8 @@ class Folded(NamedTuple):
     capped: str
     additions: Mapping[str, Fields]
     capped_keys: Mapping[str, str] = {}
+    event: bytes = b""
+    query: bytes = b""
 
 
 class Ledger(Protocol):
@@ -100,11 +105,11 @@ class Ledger(Protocol):
         """What the log has behind the entry of this id ("" from its beginning), oldest first; none at its end."""
         ...
 
-    def show(self, query_id: str, content: bytes) -> None:
-        """Have it known what was shown for an answer, for a while; dropped and counted when too many wait."""
+    def show(self, key: str, content: bytes) -> None:
+        """Have it known for a while what an answer showed, see `shown.key`; dropped and counted when too many wait."""
         ...
 
-    async def shown(self, query_ids: Sequence[str]) -> list[bytes | None]:
+    async def shown(self, keys: Sequence[str]) -> list[bytes | None]:
         """What was shown for each, where it is still known."""
         ...
 

@@ -74,13 +74,14 @@ class MemoryLedger:
     async def fold(self, consumer: str, folded: Sequence[Folded]) -> list[Outcome]:
         """As `Ledger`."""
         outcomes: list[Outcome] = []
+        noted = {b""}
         for each in folded:
-            outcomes.append(self._fold(consumer, each))
+            outcomes.append(self._fold(consumer, each, noted))
             await asyncio.sleep(0)  # requests go before the next one
         self._tell()
         return outcomes
 
-    def _fold(self, consumer: str, folded: Folded) -> Outcome:
+    def _fold(self, consumer: str, folded: Folded, noted: set[bytes]) -> Outcome:
         queued = self._queue.get(folded.id)
         if queued is None or queued.consumer != consumer:
             return "gone"
@@ -91,8 +92,14 @@ class MemoryLedger:
             capped = folded.capped_keys.get(key)
             if not capped or self._counts(capped):
                 self._add(key, fields)
-        self._log.append(queued.entry._replace(id=str(next(self._ids))))
+        if folded.query not in noted:
+            self._put_into_log(queued.entry, folded.query)
+            noted.add(folded.query)
+        self._put_into_log(queued.entry, folded.event or queued.entry.content)
         return "folded"
+
+    def _put_into_log(self, entry: Pending, content: bytes) -> None:
+        self._log.append(entry._replace(id=str(next(self._ids)), content=content))
 
     def _counts(self, capped: str) -> bool:
         before = self._caps.get(capped) or 0
@@ -114,13 +121,13 @@ class MemoryLedger:
         """As `Ledger`."""
         return list(itertools.islice((entry for entry in self._log if int(entry.id) > int(after or 0)), most))
 
-    def show(self, query_id: str, content: bytes) -> None:
+    def show(self, key: str, content: bytes) -> None:
         """As `Ledger`."""
-        self._shown.put(query_id, content)
+        self._shown.put(key, content)
 
-    async def shown(self, query_ids: Sequence[str]) -> list[bytes | None]:
+    async def shown(self, keys: Sequence[str]) -> list[bytes | None]:
         """As `Ledger`."""
-        return [self._shown.get(query_id) for query_id in query_ids]
+        return [self._shown.get(key) for key in keys]
 
     async def evidence(self, keys: Sequence[str], fields: Sequence[bytes] = ()) -> list[Fields]:
         """As `Ledger`."""

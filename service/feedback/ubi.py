@@ -26,7 +26,9 @@ MOST_ID, MOST_ACTION, MOST_QUERY, MOST_TIME = 256, 128, 1_024, 64
 MOST_BYTES, MOST_DEPTH, MOST_HITS, MOST_ORDINAL, MOST_FIELD = 16_384, 16, 1_000, 1_000_000, 200
 IDENTIFYING = frozenset({"client_id", "ip", "session_id", "user_id"})
 """Fields of which a keyed hash alone is kept, at whatever depth they stand."""
-ATTRIBUTES = "event_attributes"
+ATTRIBUTES, QUERY_ATTRIBUTES = "event_attributes", "query_attributes"
+SHOWN = "shown"
+"""What the log notes of an answer of ours among these, see `service.feedback.noting`; a sender's own is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,9 @@ def read(item: object, now: float, rules: Rules) -> Accepted:
             raise EventRefused("missing", f"{name} is missing", name)
     at = _time(item["timestamp"], now, rules) if item.get("timestamp") is not None else now
     kept = _kept(item, rules.secret) | {"timestamp": round(at * 1000)}
+    for name in (ATTRIBUTES, QUERY_ATTRIBUTES):
+        if isinstance(kept.get(name), dict):
+            kept[name].pop(SHOWN, None)
     event, hits = _event(kept), tuple(_hits(kept)) if is_query else ()
     content = orjson.dumps(kept)
     if b"\\u0000" in content:
@@ -161,9 +166,9 @@ def facet_name(event: Mapping[str, Any], action: str) -> str:
     return " ".join(word for word in told if word not in {*FACET_WORDS, "on", "select", ""}).lower()[:MOST_ID]
 
 
-def part(event: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """A part of `event_attributes`, empty where there is none."""
-    attributes = event.get(ATTRIBUTES)
+def part(item: Mapping[str, Any], name: str, of: str = ATTRIBUTES) -> Mapping[str, Any]:
+    """A part of an event's `event_attributes`, or of a query's, empty where there is none."""
+    attributes = item.get(of)
     found = attributes.get(name) if isinstance(attributes, dict) else None
     return found if isinstance(found, dict) else {}
 

@@ -152,7 +152,8 @@ class Shop:
             alone = {each.attribute: weighting.bent.alone[each.position] for each in weighting.attributes}
             told = [shown_product(str(one.index), products[one.index], one) for one in ranking.products]
             scopes, explored = weighting.behaviour.scopes, weighting.bent.explored
-            self.ledger.show(query_id, shown.encode(Shown(scopes, alone, told, explored)))
+            key = shown.key(query_id, products=True)
+            self.ledger.show(key, shown.encode(Shown(scopes, alone, told, explored)))
         weights = {each.attribute: each.weight for each in weighting.attributes} if weighting else {}
         return Answer(query_id, tuple(each.index for each in ranking.products), weights)
 
