@@ -100,6 +100,18 @@ def test_events_become_evidence_and_each_is_counted_by_what_became_of_it() -> No
     run(work)
 
 
+def test_what_was_folded_for_a_query_can_be_taken_back_from_everything() -> None:
+    async def work() -> None:
+        ledger, _ = memory()
+        ledger.show("q", SHOWN)
+        await ledger.append([facet(1), facet(2)])
+        await folder(ledger, Telemetry()).fold()
+        await ledger.take_back(query_scope("red rug"))
+        assert await ledger.evidence([query_scope("red rug"), EVERYTHING]) == [{}, {}]
+
+    run(work)
+
+
 def test_a_client_beyond_its_cap_is_counted_as_such() -> None:
     async def work() -> None:
         ledger, _ = memory()

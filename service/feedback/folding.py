@@ -153,7 +153,7 @@ class Folder:
             return _Read(nothing, "unreadable")
         if not added.evidence:
             return _Read(nothing, "nothing")
-        folded = Folded(entry.id, entry.user, added.capped, added.evidence, added.capped_keys)
+        folded = Folded(entry.id, entry.user, added.capped, added.evidence, added.capped_keys, seen.scopes)
         return _Read(folded, "folded", _top(event, seen))
 
     async def _rest(self, seconds: float) -> None:
