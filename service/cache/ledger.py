@@ -247,9 +247,13 @@ class _Places:
 
 
 def _pending(entry: Any) -> Pending:
+    """An entry as it stands in a stream; one that is none of ours has no content, and nobody can read it."""
     number, parts = entry
     found = dict(zip(parts[::2], parts[1::2], strict=True))
-    return Pending(number.decode(), found[b"u"].decode(), found[b"c"].decode(), found[b"e"])
+    try:
+        return Pending(number.decode(), found[b"u"].decode(), found[b"c"].decode(), found[b"e"])
+    except (KeyError, UnicodeDecodeError):
+        return Pending(number.decode(), "", "", b"")
 
 
 def _is_fault(reply: object) -> bool:

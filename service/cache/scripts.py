@@ -245,7 +245,7 @@ while at <= #ARGV do
           add(parts, path .. '\\0' .. field, content)
         end
       end
-      if tonumber(kept) > 0 then
+      if tonumber(kept) > 0 and #entry[2] == 6 then -- else it is none of ours
         redis.call('XADD', log, 'MAXLEN', '~', kept, '*', unpack(entry[2]))
       end
     end

@@ -28,7 +28,7 @@ TOGETHER = 100
 MOST_SUMS = 500
 """So many are added in one step, and what one entry adds: a step keeps others from the ledger for that long."""
 LEAST_PAUSE_S, MOST_PAUSE_S, AWAY_S = 0.05, 0.5, 1.0
-"""Between looks while nothing waits, each twice as long as the one before; and while the ledger is away."""
+"""Between looks while nothing waits, each twice as long as the one before; and after one that failed."""
 PROPENSITIES_S = 60.0
 """For so long propensities are taken as they were read."""
 CLOSE_S = 5.0
@@ -77,7 +77,6 @@ class Folder:
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self.run(), name="fold")
-        self._task.add_done_callback(_told_if_failed)
         return self
 
     async def __aexit__(
@@ -100,6 +99,10 @@ class Folder:
             try:
                 found = await self.fold()
             except LedgerAway:
+                await self._rest(AWAY_S)
+                continue
+            except Exception:  # whatever it was: what was taken comes again, and other events must not wait for it
+                logger.exception("events could not be folded, those that come are folded after a pause")
                 await self._rest(AWAY_S)
                 continue
             pause = min(2 * pause, MOST_PAUSE_S) if not found else LEAST_PAUSE_S
@@ -198,8 +201,3 @@ def _shown(content: bytes) -> Shown | None:
         return shown.decode(content)
     except UNREADABLE:
         return None
-
-
-def _told_if_failed(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception():
-        logger.error("folding events has ended", exc_info=task.exception())
