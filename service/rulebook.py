@@ -142,6 +142,8 @@ class Rulebook:
     async def put(self, content: Mapping[str, object]) -> Rule:
         """Have a rule in force, in place of one with its id. Raises BadInput, RuleRefused and LedgerAway."""
         rule = rules.read(content, "admin")
+        if rule.end and rule.end.timestamp() <= self._clock():
+            raise BadInput("end has passed: send a later one, or delete the rule to end it", "end")
         async with self._changing:
             before = self._rules["admin"].get(rule.id)
             self._check_is_ours(rule.id)

@@ -157,11 +157,11 @@ class FakeLedger:
         return [self.known.get(key) for key in keys]
 
 
-async def fold_in(ledger: Ledger, key: str, fields: Mapping[bytes, Observed]) -> None:
-    """Add evidence by an event of its own, of which nothing else waits."""
+async def fold_in(ledger: Ledger, key: str, fields: Mapping[bytes, Observed], *wider: str) -> None:
+    """Add evidence, to wider scopes as well, by an event of its own, of which nothing else waits."""
     await ledger.append([Entry(random.randbytes(16), "", "", b"")])
     (waiting,) = await ledger.waiting("test", 1)
-    await ledger.fold("test", [Folded(waiting.id, "", "", {key: fields})])
+    await ledger.fold("test", [Folded(waiting.id, "", "", dict.fromkeys((key, *wider), fields), scopes=(key, *wider))])
 
 
 class EvidenceLedger(MemoryLedger):

@@ -61,6 +61,13 @@ def test_an_event_a_line_is_taken_whatever_it_is_called(door: TestClient, kind: 
     assert answer["errors"][0]["index"] == 1
 
 
+@pytest.mark.parametrize("kind", ["application/x-ndjson", "application/json"])
+def test_a_byte_order_mark_before_a_body_is_passed_over(door: TestClient, kind: str) -> None:
+    body = b"\xef\xbb\xbf" + lines(event(f"{kind} marked 1"), event(f"{kind} marked 2"))
+    answer = sent(door, body, kind).json()
+    assert (answer["accepted"], answer["refused"]) == (2, {})
+
+
 def test_json_over_several_lines_is_one_event(door: TestClient) -> None:
     assert sent(door, json.dumps(event("pretty"), indent=2).encode()).json()["accepted"] == 1
 

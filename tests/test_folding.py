@@ -1,5 +1,6 @@
 """The consumer: what waits is folded once, whatever an entry holds and whenever the ledger is away."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from service.app import create_app
 from service.errors import LedgerAway
 from service.feedback.folding import Folder
 from service.feedback.keys import EVERYTHING, attribute_field, query_scope
-from service.feedback.ledger import SILENT_S, Entry, Folded, Outcome, Pending
+from service.feedback.ledger import SILENT_S, Entry, Folded, Ledger, Outcome, Pending
 from service.feedback.memory import MemoryLedger
 from service.feedback.shown import Shown, ShownProduct, encode, key
 from service.settings import Settings
@@ -60,19 +61,19 @@ class AwayOnce(MemoryLedger):
         return await super().fold(consumer, folded)
 
 
-class AwayAtFirst(MemoryLedger):
-    """One that is away for the first look."""
+class FailsAtFirst(MemoryLedger):
+    """One whose first look fails."""
 
-    looked = 0
+    failure: Exception | None = None
 
     async def waiting(self, consumer: str, most: int) -> list[Pending]:
-        self.looked += 1
-        if self.looked == 1:
-            raise LedgerAway("away")
+        failure, self.failure = self.failure, None
+        if failure:
+            raise failure
         return await super().waiting(consumer, most)
 
 
-def folder(ledger: MemoryLedger, telemetry: Telemetry) -> Folder:
+def folder(ledger: Ledger, telemetry: Telemetry) -> Folder:
     return Folder(ledger, telemetry, LIMITS.half_lives, consumer="a", clock=FakeClock())
 
 
@@ -213,6 +214,18 @@ def test_what_was_asked_for_a_person_is_logged_with_a_persons_events_alone(user:
     run(work)
 
 
+def test_what_was_folded_for_a_query_can_be_taken_back_from_everything() -> None:
+    async def work() -> None:
+        ledger, _ = memory()
+        ledger.show(key("q", products=False), SHOWN)
+        await ledger.append([facet(1), facet(2)])
+        await folder(ledger, Telemetry()).fold()
+        await ledger.take_back(query_scope("red rug"))
+        assert await ledger.evidence([query_scope("red rug"), EVERYTHING]) == [{}, {}]
+
+    run(work)
+
+
 def test_a_client_beyond_its_cap_is_counted_as_such() -> None:
     async def work() -> None:
         ledger, _ = memory()
@@ -226,15 +239,38 @@ def test_a_client_beyond_its_cap_is_counted_as_such() -> None:
     run(work)
 
 
-def test_it_goes_on_when_the_ledger_is_back_and_ends_after_its_batch() -> None:
+@pytest.mark.parametrize(("failure", "told"), [(LedgerAway("away"), False), (KeyError("u"), True)])
+def test_it_goes_on_after_a_fault_and_ends_after_its_batch(
+    caplog: pytest.LogCaptureFixture, failure: Exception, told: bool
+) -> None:
     async def work() -> None:
         telemetry = Telemetry()
-        ledger = AwayAtFirst(LIMITS, telemetry, clock=FakeClock())
+        ledger = FailsAtFirst(LIMITS, telemetry, clock=FakeClock())
+        ledger.failure = failure
         ledger.show(key("q", products=False), SHOWN)
         await ledger.append([facet(0)])
         async with folder(ledger, telemetry):
             await until(lambda: counted(telemetry))
         assert counted(telemetry) == {"folded": 1}
+        assert ("events could not be folded" in caplog.text) == told
+
+    run(work)
+
+
+@pytest.mark.parametrize("foreign", [{"foo": "bar"}, {"c": "", "u": b"\xff", "e": "{}"}])
+def test_an_entry_of_somebody_elses_is_unreadable_and_out_of_the_way(
+    redis_server: RedisServer, foreign: dict[str, str | bytes]
+) -> None:
+    async def work() -> None:
+        redis: Any = redis_server.client
+        telemetry = Telemetry()
+        redis.execute_command("XADD", "{t:feedback}:queue", "*", *itertools.chain(*foreign.items()))
+        async with on_redis(redis_server.url) as ledger:
+            await ledger.append([facet(1)])
+            assert await folder(ledger, telemetry).fold() == 2
+            assert counted(telemetry) == {"unreadable": 1, "unknown_query": 1}
+            assert redis.xlen("{t:feedback}:queue") == 0
+            assert facet(1).content in [each.content for each in await ledger.logged("", 10)]
 
     run(work)
 

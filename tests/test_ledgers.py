@@ -1,7 +1,9 @@
 """Both ledgers, in process and in Redis, keep the same promises, and by the same events hold the same evidence."""
 
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +12,33 @@ from fakes import FakeClock, RedisServer, run, until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis_topologies import FaultProxy, RedisCluster
+from test_dynamics import options
 
 from service.cache.connection import connect
 from service.cache.ledger import TIDY_EVERY_S, RedisLedger
 from service.cache.redis import RedisCache
 from service.errors import LedgerAway, Overloaded
-from service.evidence import HalfLives, Observed, merged, observed
-from service.feedback.keys import EVERYTHING, user_key
+from service.evidence import HalfLives, Observed, Shrinkage, merged, observed
+from service.feedback.choices import additions
+from service.feedback.dynamics import Dynamics, Names
+from service.feedback.keys import EVERYTHING, attribute_field, kind_scope, query_scope, user_key
 from service.feedback.ledger import (
     CAP_S,
     FIELDS_LEFT,
     MOST_FIELDS,
     SILENT_S,
     Entry,
+    Fields,
     Folded,
     Ledger,
     Limits,
     Pending,
 )
 from service.feedback.memory import MemoryLedger
+from service.feedback.positions import prior
+from service.feedback.shown import Shown
+from service.feedback.snapshots import Snapshots
+from service.feedback.ubi import Event
 from service.telemetry import Telemetry
 
 LIMITS = Limits(HalfLives(100.0, 1000.0), window_s=60, waiting=10, kept=100, cap=2, ttl_s=5000, shown_s=30)
@@ -188,8 +198,105 @@ def test_evidence_can_be_forgotten(each: Each) -> None:
     async def work(ledger: Ledger) -> None:
         await ledger.append([entry(1)])
         await ledger.fold("a", folded(await ledger.waiting("a", 1), ONE))
-        assert (await ledger.forget(EVERYTHING), await ledger.forget(EVERYTHING)) == (True, False)
+        assert (await ledger.take_back(EVERYTHING), await ledger.take_back(EVERYTHING)) == ({EVERYTHING}, set())
         assert await ledger.evidence([EVERYTHING]) == [{}]
+
+    each(work)
+
+
+async def choose(ledger: Ledger, query: str, kind: str = "", times: int = 1, *, at: float = 900.0) -> None:
+    """Fold choices of the color for a query, each by a client of its own."""
+    scopes = (query_scope(query), *([kind_scope(kind)] if kind else []), EVERYTHING)
+    shown = Shown(scopes, {"size": 0.6, "color": 0.3, "brand": 0.1})
+    for _ in range(times):
+        client = random.randbytes(8).hex()
+        event = Event("facet_select", at, client=client, object_id="color", of_attribute=True)
+        added = additions(event, shown, prior)
+        await ledger.append([Entry(random.randbytes(16), client, "", b"{}")])
+        (taken,) = await ledger.waiting("a", 1)
+        done = Folded(taken.id, "", added.capped, added.evidence, added.capped_keys, scopes)
+        assert await ledger.fold("a", [done]) == ["folded"]
+
+
+async def weights(ledger: Ledger, query: str, kind: str = "") -> list[float]:
+    names = Names(tuple(map(attribute_field, ("size", "color", "brand"))))
+    given = options(half_lives=LIMITS.half_lives, shrinkage=Shrinkage(20, 0.5, 2))
+    async with Snapshots(ledger) as snapshots:
+        behaviour = Dynamics(snapshots, given, clock=lambda: 1000.0).begin(query, kind)
+        await behaviour.ready(1)
+        return behaviour.bend([2.0, 1.0, 0.0], names, [], 1.5, 1.5).weights
+
+
+async def all_weights(ledger: Ledger) -> list[float]:
+    """Of the queries and kinds of the tests below, one after the other."""
+    asked = [("wool rug", ""), ("wool rug", "rug"), ("red lamp", ""), ("jute", "rug"), ("anything", "")]
+    return [weight for query, kind in asked for weight in await weights(ledger, query, kind)]
+
+
+def test_a_query_that_is_taken_back_leaves_every_weight_as_it_was(each: Each) -> None:
+    async def work(ledger: Ledger) -> None:
+        await choose(ledger, "red lamp", "lamp", 3)
+        await choose(ledger, "jute", "rug", 2, at=850.0)
+        before = await all_weights(ledger)
+        await choose(ledger, "wool rug", "", 30)
+        await choose(ledger, "wool rug", "rug", 20, at=800.0)
+        await choose(ledger, "wool rug", "carpet", 10, at=990.0)
+        assert await all_weights(ledger) != pytest.approx(before, abs=0.01)
+        changed = await ledger.take_back(query_scope("wool rug"))
+        assert changed == {query_scope("wool rug"), kind_scope("rug"), kind_scope("carpet"), EVERYTHING}
+        assert await all_weights(ledger) == pytest.approx(before, abs=1e-9)
+        assert await ledger.evidence([query_scope("wool rug"), kind_scope("carpet")]) == [{}, {}]
+        assert await ledger.take_back(query_scope("wool rug")) == set()
+
+    each(work)
+
+
+def test_a_kind_that_is_taken_back_is_in_everything_no_more_and_its_queries_keep_their_own(each: Each) -> None:
+    async def work(ledger: Ledger) -> None:
+        await choose(ledger, "red lamp", "lamp", 3)
+        before = await weights(ledger, "anything")
+        await choose(ledger, "wool rug", "rug", 20)
+        (own,) = await ledger.evidence([query_scope("wool rug")])
+        assert await ledger.take_back(kind_scope("rug")) == {kind_scope("rug"), EVERYTHING}
+        assert await weights(ledger, "anything") == pytest.approx(before, abs=1e-9)
+        assert await weights(ledger, "anything", "rug") == pytest.approx(before, abs=1e-9)
+        assert await ledger.evidence([query_scope("wool rug")]) == [own]
+
+    each(work)
+
+
+@pytest.mark.parametrize("first", [query_scope("wool rug"), kind_scope("rug"), EVERYTHING])
+def test_nothing_is_taken_off_a_second_time(each: Each, first: str) -> None:
+    async def work(ledger: Ledger) -> None:
+        await choose(ledger, "wool rug", "rug", 20)
+        await ledger.take_back(first)
+        await choose(ledger, "jute", "rug", 3)
+        await ledger.take_back(query_scope("wool rug"))
+        jute, *wider = await ledger.evidence([query_scope("jute"), kind_scope("rug"), EVERYTHING])
+        assert [*map(long_sums, wider)] == [pytest.approx(long_sums(jute))] * 2
+        await ledger.take_back(kind_scope("rug"))
+        assert await ledger.evidence([kind_scope("rug"), EVERYTHING]) == [{}, {}]
+
+    each(work)
+
+
+def long_sums(fields: Fields) -> list[float]:
+    return [each for _, found in sorted(fields.items()) for each in (found.chosen_long, found.expected_long)]
+
+
+def test_what_a_client_could_not_add_to_a_wider_scope_is_not_taken_off_it(each: Each) -> None:
+    async def work(ledger: Ledger) -> None:
+        await ledger.append([entry(number) for number in range(4)])
+        ((field, once),) = ONE[EVERYTHING].items()
+        sums, scopes = {"scope:q": ONE[EVERYTHING], **ONE}, ("scope:q", EVERYTHING)
+        capped = [
+            Folded(each.id, "", "", sums, {EVERYTHING: "one" if n < 3 else "other"}, scopes)
+            for n, each in enumerate(await ledger.waiting("a", 10))
+        ]
+        await ledger.fold("a", [*capped[:3], capped[3]._replace(additions=ONE)])
+        await ledger.take_back("scope:q")
+        (left,) = await ledger.evidence([EVERYTHING])
+        assert left[field].chosen_long == pytest.approx(once.chosen_long)
 
     each(work)
 
@@ -247,23 +354,27 @@ def test_the_log_has_what_was_noted_of_an_event_and_once_in_a_step_what_it_refer
     each(work)
 
 
+KEYS = ["scope:q", "scope:k", EVERYTHING, user_key("u"), "positions"]
 SUMS = st.tuples(
-    st.sampled_from([EVERYTHING, user_key("u"), "positions"]),
+    st.sampled_from(KEYS),
     st.sampled_from([b"a:color", b"v:color\0red", b"p:1"]),
     st.builds(observed, st.floats(0, 100), st.floats(0, 100), st.floats(1e9, 1e9 + 1e4), st.sampled_from(["A", "ß"])),
 )
 CAPPED = st.sampled_from(["", "one", "other"])
-CAPPED_KEYS = st.dictionaries(st.sampled_from([EVERYTHING, "positions"]), CAPPED)
+CAPPED_KEYS = st.dictionaries(st.sampled_from(["scope:k", EVERYTHING, "positions"]), CAPPED)
 EVENTS = st.tuples(st.integers(0, 20), CAPPED, st.lists(SUMS, max_size=4), CAPPED_KEYS)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(batches=st.lists(st.lists(EVENTS, max_size=6), max_size=4))
+@given(batches=st.lists(st.lists(EVENTS, max_size=6), max_size=4), taken_back=st.lists(st.sampled_from(KEYS[:3])))
 def test_the_same_events_leave_the_same_evidence_in_both(
-    redis_server: RedisServer, batches: list[list[tuple[int, str, list[tuple[str, bytes, Observed]], dict[str, str]]]]
+    redis_server: RedisServer,
+    batches: list[list[tuple[int, str, list[tuple[str, bytes, Observed]], dict[str, str]]]],
+    taken_back: list[str],
 ) -> None:
     async def outcome(ledger: Ledger) -> tuple[list[object], list[dict[bytes, Observed]]]:
         told: list[object] = []
+        scopes = iter(taken_back)
         for batch in batches:
             told += await ledger.append([entry(each) for each, *_ in batch])
             taken = await ledger.waiting("a", 10)
@@ -271,11 +382,12 @@ def test_the_same_events_leave_the_same_evidence_in_both(
             told += await ledger.fold(
                 "a",
                 [
-                    Folded(one.id, "", capped, {k: {f: found} for k, f, found in sums}, keys)
+                    Folded(one.id, "", capped, {k: {f: found} for k, f, found in sums}, keys, KEYS[:3])
                     for one, (_, capped, sums, keys) in pairs
                 ],
             )
-        return told, [dict(found) for found in await ledger.evidence([EVERYTHING, user_key("u"), "positions"])]
+            told += [await ledger.take_back(scope) for scope in islice(scopes, 1)]
+        return told, [dict(found) for found in await ledger.evidence(KEYS)]
 
     async def work() -> None:
         expected, sums = await outcome(memory()[0])
@@ -468,6 +580,8 @@ def test_the_ledger_works_on_a_cluster(tmp_path: Path) -> None:
                 continue
             assert len(await ledger.logged("", 10)) == 2
             assert await ledger.forget_user("u")
+            await choose(ledger, "wool rug", "rug")
+            assert len(await ledger.take_back(query_scope("wool rug"))) == 3
 
     with RedisCluster(tmp_path) as cluster:
         run(lambda: work(cluster))

@@ -1,7 +1,7 @@
 """What feedback adds over HTTP: ids for events, parts of a weight, what is known of users and scopes, deletion."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -41,13 +41,14 @@ def opened(service: TestClient) -> Iterator[TestClient]:
     service.delete("/v1/users/anna")
 
 
-def learn(client: TestClient, key: str, *fields: bytes) -> None:
+def learn(client: TestClient, key: str, *fields: bytes, wider: Sequence[str] = ()) -> None:
     """Fold evidence that these were chosen ten times as often as expected."""
     ledger, dynamics = client.app_state["ledger"], client.app_state["dynamics"]
     assert isinstance(dynamics, Dynamics)
     seen = {field: observed(1000, 100, 2e9, "name") for field in fields}
-    asyncio.run(fold_in(ledger, key, seen))
-    dynamics.snapshots.forget(key)
+    asyncio.run(fold_in(ledger, key, seen, *wider))
+    for each in (key, *wider):
+        dynamics.snapshots.forget(each)
 
 
 def user(client: TestClient, name: str) -> str:
@@ -181,6 +182,15 @@ def test_a_scope_can_be_looked_at_and_rolled_back(opened: TestClient, scope: str
     assert opened.delete("/admin/dynamics", **asked).json() == {"deleted": True}
     assert opened.get("/admin/dynamics", **asked).json() == {"attributes": [], "values": []}
     assert "evidence" not in post(opened, RUG | {"product_type": "rug"})["weights"][0]
+
+
+def test_a_query_that_is_rolled_back_says_nothing_of_others_from_then_on(opened: TestClient) -> None:
+    wider = [keys.kind_scope("rug"), keys.EVERYTHING]
+    learn(opened, keys.query_scope("jute rug"), keys.attribute_field("price"), wider=wider)
+    asked = RUG | {"product_type": "rug"}
+    assert "evidence" in post(opened, asked)["weights"][0]
+    assert opened.delete("/admin/dynamics", params={"scope": "query:jute rug"}, headers=ADMIN).json()["deleted"]
+    assert "evidence" not in post(opened, asked)["weights"][0]
 
 
 @pytest.mark.parametrize("scope", ["", "query", "query:", "kind: ", "everything", "user:anna", "query:" + "x" * 2000])

@@ -157,6 +157,20 @@ def test_a_rule_begins_and_ends_by_the_clock() -> None:
     run(work)
 
 
+def test_a_rule_whose_end_has_passed_is_refused_by_call_and_kept_in_a_file(tmp_path: Path) -> None:
+    async def work() -> None:
+        clock = FakeClock()
+        async with opened(written(tmp_path, HIDE_PRICE + "end = 1970-01-01T00:16:40Z\n"), clock=clock) as book:
+            for end in ("1970-01-01T00:16:40Z", "1970-01-01T00:00:00+08:00"):
+                with pytest.raises(BadInput, match="end has passed") as refused:
+                    await book.put(FLOOR | {"end": end})
+                assert refused.value.field == "end"
+            await book.put(FLOOR | {"end": "1970-01-01T00:16:41Z"})
+            assert ids(book) == ["no-price", "some-size"]
+
+    run(work)
+
+
 def test_a_changed_file_is_read_again(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
     async def work() -> None:
         async with opened(written(tmp_path, HIDE_PRICE)) as book:

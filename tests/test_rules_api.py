@@ -164,6 +164,7 @@ def test_a_rule_of_the_file_is_refused(ruled: TestClient) -> None:
         ({"position": 0}, "position"),
         ({"action": "hide"}, "position"),
         ({"start": "tomorrow"}, "start"),
+        ({"end": "2020-01-01T00:00:00Z"}, "end"),
         ({"extra": 1}, "extra"),
         ({"query": " "}, "query"),
         ({"kind": "rug"}, "kind"),

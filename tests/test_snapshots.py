@@ -115,7 +115,7 @@ def test_what_is_forgotten_does_not_come_back_from_a_read_that_was_under_way() -
         async with Snapshots(ledger, clock) as it:
             asked = it.ask(["a"])
             await until(lambda: ledger.read)
-            await ledger.forget("a")
+            await ledger.take_back("a")
             it.forget("a")
             ledger.gate.set()
             assert await settled(asked, 10) == [NOTHING]

@@ -181,6 +181,13 @@ def test_an_event_is_the_same_by_client_query_object_and_action() -> None:
     assert taken(QUERY).once != taken(QUERY | {"user_query": "blue rug"}).once
 
 
+def test_objects_that_are_known_by_their_internal_ids_alone_are_told_apart_by_them() -> None:
+    one, same, other = (
+        taken(CLICK | {"event_attributes": {"object": {"internal_id": each}}}).once for each in ("A", "A", "B")
+    )
+    assert one == same != other
+
+
 def nested(depth: int) -> Any:
     return {"a": nested(depth - 1)} if depth else 1
 

@@ -3,6 +3,7 @@
 Knows: JSON and NDJSON, the shape of the answer, examples. Does not know: what an event must be, what becomes of it.
 """
 
+import codecs
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -125,8 +126,10 @@ def _intake(opened: State) -> Intake:
 def _items(content: bytes, kind: str) -> Sequence[object]:
     """What a body holds, an EventRefused for each line that is no JSON.
 
-    Lines are told by the content type, or by a first line that is JSON where the whole is none.
+    Lines are told by the content type, or by a first line that is JSON where the whole is none. A byte order mark, as
+    some tools write it before a file, is passed over.
     """
+    content = content.removeprefix(codecs.BOM_UTF8)
     lines = [line for line in content.split(b"\n") if line.strip()]
     try:
         if kind in NDJSON:

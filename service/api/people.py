@@ -80,13 +80,16 @@ async def dynamics(scope: ScopeText, request: Request) -> EvidenceAnswer:
 
 
 async def forget_dynamics(scope: ScopeText, request: Request) -> DeletedAnswer:
-    """Delete what choices say in a scope: from then on the wider scopes and the model alone count there."""
+    """Take back what choices said in a scope, in the wider scopes, too, as if they had not been made there.
+
+    A query's are taken off its kinds of product and off everything, a kind's off everything; narrower scopes keep
+    their own, and so do users.
+    """
     ledger, dynamics = _opened(request)
-    key = _scope_key(scope)
-    try:
-        return {"deleted": await ledger.forget(key)}
-    finally:
+    changed = await ledger.take_back(_scope_key(scope))
+    for key in changed:
         dynamics.snapshots.forget(key)
+    return {"deleted": bool(changed)}
 
 
 def _opened(request: Request) -> tuple[Ledger, Dynamics]:

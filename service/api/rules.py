@@ -24,7 +24,7 @@ ID_PARAMETER: dict[str, Any] = {
     "schema": {"type": "string", "pattern": f"^{USABLE_ID.pattern}$"},
 }
 PIN: dict[str, Any] = {"query": "wool rug", "attribute": "material", "action": "pin", "position": 1}
-HIDE: dict[str, Any] = {"attribute": "price", "action": "hide", "end": "2027-01-01T00:00:00Z", "note": "until the sale"}
+HIDE: dict[str, Any] = {"attribute": "price", "action": "hide", "end": "2030-01-01T00:00:00Z", "note": "until the sale"}
 LIMITS = {name: (least, most) for name, least, most in AMOUNTS.values()}
 
 

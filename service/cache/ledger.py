@@ -5,6 +5,8 @@
     {<prefix>:feedback}:seen:new, :old  sets of what was seen in this window and in the one before
     {<prefix>:feedback}:cap:<digest>    how often a client has added to something today
     {<prefix>:feedback}:<key>           hash of evidence by field: `scope:…`, `user:…`, `positions`
+    {<prefix>:feedback}:parts:<key>     hash of what a scope has in which wider ones, by both and field
+    {<prefix>:feedback}:taken           hash of how often scopes were taken back, by key
     <prefix>:shown:<key>                what was shown, each in a slot of its own, for there are many
 
 All in braces is on one node of a cluster, for each step is one script there. What is deleted from a stream no command
@@ -26,10 +28,11 @@ from service.cache.connection import Client, Command
 from service.cache.redis import FAILURES, FAULTS, PAUSE_S, RedisCache
 from service.errors import LedgerAway, Overloaded
 from service.evidence import Observed, decode, encode
-from service.feedback.keys import user_key
+from service.feedback.keys import parts_key, user_key
 from service.feedback.ledger import (
     CAP_S,
     FIELDS_LEFT,
+    LEAST_SUM,
     MOST_FIELDS,
     MOST_SEEN,
     SILENT_S,
@@ -53,7 +56,7 @@ PAGE = 500
 TIDY_EVERY_S, GONE_S = 60.0, 600.0
 """How often consumers without a word for so long are removed where nothing waits for them."""
 
-_KEY, _FIELD = struct.Struct("<HHH"), struct.Struct("<HH")
+_KEY, _FIELD = struct.Struct("<HHHH"), struct.Struct("<HH")
 """Before the sums of a key, and before each of them: see `scripts.FOLD`."""
 
 
@@ -76,7 +79,7 @@ class RedisLedger:
     ) -> None:
         self._redis, self._cache, self._limits, self._telemetry = client, cache, limits, telemetry
         self._prefix, self._shown = f"{{{prefix}:feedback}}:", f"{prefix}:shown:"
-        self._queue, self._log = self._key("queue"), self._key("log")
+        self._queue, self._log, self._taken = self._key("queue"), self._key("log"), self._key("taken")
         self._silent_s, self._gone_s = silent_s, gone_s
         self._clock, self._tidied = clock, clock()
         self._breaker = Breaker(failures=FAILURES, pause=PAUSE_S, clock=clock)
@@ -111,7 +114,7 @@ class RedisLedger:
         """As `Ledger`."""
         if not folded:
             return []
-        limits, places = self._limits, _Places([self._queue, self._log])
+        limits, places = self._limits, _Places([self._taken, self._queue, self._log])
         bounds = [consumer, limits.half_lives.short, limits.half_lives.long, round(limits.ttl_s)]
         bounds += [limits.cap, round(CAP_S), limits.kept, MOST_FIELDS, FIELDS_LEFT]
         entries: list[Any] = []
@@ -149,10 +152,18 @@ class RedisLedger:
             raise LedgerAway("Redis, where evidence is kept, gives no answer now")
         return [self._fields(reply, fields) for reply in replies]
 
-    async def forget(self, key: str) -> bool:
-        """As `Ledger`."""
-        (deleted,) = await self._run([("DEL", self._key(key))])
-        return bool(deleted)
+    async def take_back(self, scope: str) -> set[str]:
+        """As `Ledger`: the script says first which wider scopes it wants."""
+        half_lives = self._limits.half_lives
+        bounds = [LEAST_SUM, half_lives.short, half_lives.long, round(self._limits.ttl_s)]
+        wider: list[str] = []
+        while True:
+            changed = [scope, *wider]
+            keys = [self._taken, *(self._key(part) for each in changed for part in (each, parts_key(each)))]
+            told = await self._eval(scripts.TAKE_BACK, keys, bounds)
+            if not isinstance(told, list):
+                return {*changed} if told else set()
+            wider = [key.decode().removeprefix(self._prefix) for key in told]
 
     async def forget_user(self, user: str) -> bool:
         """As `Ledger`: the queue first, for what is folded meanwhile goes to the end of the log and to the profile."""
@@ -162,7 +173,8 @@ class RedisLedger:
             while last:
                 here, found = await self._eval(scripts.FORGET, [stream], [user, last, PAGE, queue])
                 deleted, last = deleted + here, f"({found.decode()}" if found else ""
-        return await self.forget(user_key(user)) or deleted > 0
+        (profile,) = await self._run([("DEL", self._key(user_key(user)))])
+        return bool(profile) or deleted > 0
 
     def _sums(self, folded: Folded, places: "_Places") -> bytes:
         """What an entry adds, as the script reads it. Scopes share their sums: each is encoded once."""
@@ -170,7 +182,8 @@ class RedisLedger:
         contents: dict[int, bytes] = {}
         for key, fields in folded.additions.items():
             count = self._count(folded.capped_keys.get(key, ""), places)
-            parts.append(_KEY.pack(places.of(self._key(key)), count, len(fields)))
+            of_scope = places.of(self._key(parts_key(key))) if key in folded.scopes else 0
+            parts.append(_KEY.pack(places.of(self._key(key)), count, of_scope, len(fields)))
             for field, found in fields.items():
                 content = contents.get(id(found)) or contents.setdefault(id(found), encode(found))
                 parts += (_FIELD.pack(len(field), len(content)), field, content)
@@ -237,9 +250,13 @@ class _Places:
 
 
 def _pending(entry: Any) -> Pending:
+    """An entry as it stands in a stream; one that is none of ours has no content, and nobody can read it."""
     number, parts = entry
     found = dict(zip(parts[::2], parts[1::2], strict=True))
-    return Pending(number.decode(), found[b"u"].decode(), found[b"c"].decode(), found[b"e"])
+    try:
+        return Pending(number.decode(), found[b"u"].decode(), found[b"c"].decode(), found[b"e"])
+    except (KeyError, UnicodeDecodeError):
+        return Pending(number.decode(), "", "", b"")
 
 
 def _is_fault(reply: object) -> bool:

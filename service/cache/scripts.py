@@ -96,21 +96,9 @@ return {redis.call('XLEN', queue), found}
 """
 )
 
-FOLD = (
-    _EFFECTS
-    + """
--- KEYS: queue, log, then counts of clients and evidence
--- ARGV: consumer, short and long half-life in s, life of evidence in s, cap, its time in s, most of the log, most
--- fields of a key and how many are left where there are more, how many queries follow and these, the first of them '';
--- then for each entry its id, the place of its client's count among KEYS (0: not capped), its sums, the event that the
--- log gets ('': as it was put down) and which query before it (0: none).
--- Sums are of each key its place, that of its client's count (0: not capped) and how many fields follow, in two bytes
--- each; of each field the length of its name and of its bytes in two bytes each, then both. As one argument they cost a
--- tenth of what they cost one by one.
--- Gives {how many wait, 'folded', 'capped' or 'gone' for each entry}.
-local queue, log, consumer = KEYS[1], KEYS[2], ARGV[1]
-local short, long, ttl = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
-local cap, cap_s, kept, most, left = tonumber(ARGV[5]), ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
+_SUMS = """
+-- What both scripts do with sums: KEYS[1] is how often scopes were taken back, ARGV[2] and ARGV[3] the half-lives in s.
+local short, long = tonumber(ARGV[2]), tonumber(ARGV[3])
 local SUMS = '<ddddd'
 
 local function read(bytes)
@@ -122,6 +110,10 @@ local function read(bytes)
   return found
 end
 
+local function written(found)
+  return struct.pack(SUMS, unpack(found, 1, 5)) .. found[6]
+end
+
 local function later(found, at)
   local passed = at - found[5]
   if passed > 0 then
@@ -131,6 +123,29 @@ local function later(found, at)
   end
   return found
 end
+
+local function turn(scope) -- in which of a scope's turns we are: each ends when it is taken back
+  local found = redis.pcall('HGET', KEYS[1], scope)
+  return type(found) == 'string' and found or '0'
+end
+"""
+
+FOLD = (
+    _EFFECTS
+    + _SUMS
+    + """
+-- KEYS: how often scopes were taken back, queue, log, then counts of clients, evidence and parts
+-- ARGV: consumer, the half-lives, life of evidence in s, cap, its time in s, most of the log, most
+-- fields of a key and how many are left where there are more, how many queries follow and these, the first of them '';
+-- then for each entry its id, the place of its client's count among KEYS (0: not capped), its sums, the event that the
+-- log gets ('': as it was put down) and which query before it (0: none).
+-- Sums are of each key its place, that of its client's count (0: not capped), that of its parts (0: it is no scope) and
+-- how many fields follow, in two bytes each; of each field the length of its name and of its bytes in two bytes each,
+-- then both. As one argument they cost a tenth of what they cost one by one.
+-- A field of a scope's parts is {key of a wider scope, NUL, its turn, NUL} for each that was added to, NUL, field.
+-- Gives {how many wait, 'folded', 'capped' or 'gone' for each entry}.
+local queue, log, consumer, ttl = KEYS[2], KEYS[3], ARGV[1], ARGV[4]
+local cap, cap_s, kept, most, left = tonumber(ARGV[5]), ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
 
 local function merged(one, other)
   local at = math.max(one[5], other[5])
@@ -194,6 +209,12 @@ local function keep(entry, event)
 end
 
 local told, added, noted = {}, {}, {[0] = true}
+
+local function add(place, field, bytes)
+  local fields, found = added[place], read(bytes)
+  fields[field] = fields[field] and merged(fields[field], found) or found
+end
+
 local at = 11 + tonumber(ARGV[10])
 while at <= #ARGV do
   local id, place, sums = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
@@ -204,23 +225,39 @@ while at <= #ARGV do
       outcome = counts(place) and 'folded' or 'capped'
     end
     if outcome == 'folded' then
-      local from = 1
+      local from, reached, last = 1, {}, {}
       while from < #sums do
-        local key, count, size, begun = struct.unpack('<HHH', sums, from)
-        local fields = counts(count) and (added[key] or {})
-        added[key] = fields or added[key]
+        local key, count, parts, size, begun = struct.unpack('<HHHH', sums, from)
+        local counted = counts(count)
+        if counted then
+          added[key] = added[key] or {}
+        end
+        if counted and parts > 0 then
+          reached[#reached + 1], last = {key, parts}, {}
+        end
         from = begun
         for _ = 1, size do
           local name, bytes, start = struct.unpack('<HH', sums, from)
           from = start + name + bytes
-          if fields then
-            local field = string.sub(sums, start, start + name - 1)
-            local found = read(string.sub(sums, start + name, from - 1))
-            fields[field] = fields[field] and merged(fields[field], found) or found
+          if counted then
+            local field, content = string.sub(sums, start, start + name - 1), string.sub(sums, start + name, from - 1)
+            add(key, field, content)
+            if parts > 0 then
+              last[field] = content
+            end
           end
         end
       end
-      if tonumber(kept) > 0 then
+      local path = ''
+      for i = #reached, 2, -1 do
+        local wider, parts = KEYS[reached[i][1]], reached[i - 1][2]
+        path = wider .. '\\0' .. turn(wider) .. '\\0' .. path
+        added[parts] = added[parts] or {}
+        for field, content in pairs(last) do
+          add(parts, path .. '\\0' .. field, content)
+        end
+      end
+      if tonumber(kept) > 0 and #entry[2] == 6 then -- else it is none of ours
         local query = tonumber(ARGV[at + 4])
         if not noted[query] then
           keep(entry[2], ARGV[11 + query])
@@ -251,7 +288,7 @@ for place, fields in pairs(added) do
       local field, known = names[first + i - 1], read(bytes)
       local found = known and merged(known, fields[field]) or fields[field]
       changed[2 * i - 1] = field
-      changed[2 * i] = struct.pack(SUMS, unpack(found, 1, 5)) .. found[6]
+      changed[2 * i] = written(found)
     end
     redis.call('HSET', key, unpack(changed))
   end
@@ -261,7 +298,76 @@ for place, fields in pairs(added) do
   redis.call('EXPIRE', key, ttl)
 end
 redis.call('EXPIRE', log, ttl)
+redis.call('EXPIRE', KEYS[1], ttl) -- no turn may begin anew while there are parts of an old one
 return {redis.call('XLEN', queue), told}
+"""
+)
+
+TAKE_BACK = (
+    _EFFECTS
+    + _SUMS
+    + """
+-- KEYS: how often scopes were taken back, the scope, its parts, then each wider scope that parts tell of and its parts
+-- ARGV: least sum that is kept, the half-lives, life of evidence in s
+-- Gives 1 or 0, whether there was anything; where wider scopes are not among KEYS nothing is done, and it gives all of
+-- them.
+local least, scope, parts, ttl = tonumber(ARGV[1]), KEYS[2], KEYS[3], ARGV[4]
+local parts_of, wider, missing, found = {}, {}, false, {}
+for i = 4, #KEYS, 2 do
+  parts_of[KEYS[i]] = KEYS[i + 1]
+end
+
+local all = redis.pcall('HGETALL', parts)
+for i = 1, #all, 2 do
+  local path, field = string.match(all[i], '^(.-%z)%z(.*)$')
+  local part = path and read(all[i + 1])
+  if part then
+    found[#found + 1] = {path, field, part}
+    for key in string.gmatch(path, '([^%z]+)%z[^%z]+%z') do
+      wider[key] = true
+      missing = missing or not parts_of[key]
+    end
+  end
+end
+if missing then
+  local names = {}
+  for key in pairs(wider) do
+    names[#names + 1] = key
+  end
+  return names
+end
+
+local function less(key, field, part)
+  local known = read(redis.pcall('HGET', key, field))
+  if known then
+    local at, most = math.max(known[5], part[5]), 0
+    later(known, at)
+    later(part, at)
+    for i = 1, 4 do
+      known[i] = math.max(0, known[i] - part[i])
+      most = math.max(most, known[i])
+    end
+    if most < least then
+      redis.call('HDEL', key, field)
+    else
+      redis.call('HSET', key, field, written(known))
+    end
+  end
+end
+
+for _, each in ipairs(found) do
+  local path, field, part = unpack(each)
+  for key, before, rest in string.gmatch(path, '([^%z]+)%z([^%z]+)%z()') do
+    if before ~= turn(key) then
+      break -- what that scope had was taken off the wider ones with it
+    end
+    less(key, field, part)
+    less(parts_of[key], string.sub(path, rest) .. '\\0' .. field, part)
+  end
+end
+redis.call('HINCRBY', KEYS[1], scope, 1)
+redis.call('EXPIRE', KEYS[1], ttl)
+return redis.call('DEL', scope) + redis.call('DEL', parts) > 0 and 1 or 0
 """
 )
 

@@ -31,7 +31,7 @@ TOGETHER = 100
 MOST_SUMS = 500
 """So many are added in one step, and what one entry adds: a step keeps others from the ledger for that long."""
 LEAST_PAUSE_S, MOST_PAUSE_S, AWAY_S = 0.05, 0.5, 1.0
-"""Between looks while nothing waits, each twice as long as the one before; and while the ledger is away."""
+"""Between looks while nothing waits, each twice as long as the one before; and after one that failed."""
 PROPENSITIES_S = 60.0
 """For so long propensities are taken as they were read."""
 MOST_NOTED, NOTED_SIZE = 8_000_000, 400
@@ -97,7 +97,6 @@ class Folder:
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self.run(), name="fold")
-        self._task.add_done_callback(_told_if_failed)
         return self
 
     async def __aexit__(
@@ -120,6 +119,10 @@ class Folder:
             try:
                 found = await self.fold()
             except LedgerAway:
+                await self._rest(AWAY_S)
+                continue
+            except Exception:  # whatever it was: what was taken comes again, and other events must not wait for it
+                logger.exception("events could not be folded, those that come are folded after a pause")
                 await self._rest(AWAY_S)
                 continue
             pause = min(2 * pause, MOST_PAUSE_S) if not found else LEAST_PAUSE_S
@@ -177,7 +180,9 @@ class Folder:
         except UNREADABLE:
             logger.exception("an event could not be folded")
             return _Read(nothing, "unreadable")
-        folded = Folded(entry.id, entry.user, added.capped, added.evidence, added.capped_keys, noted, query)
+        folded = Folded(
+            entry.id, entry.user, added.capped, added.evidence, added.capped_keys, seen.shown.scopes, noted, query
+        )
         return _Read(folded, "folded", search, _top(event, seen.shown))
 
     def _search(self, event: Event, chosen: Chosen, seen: _Seen) -> tuple[_Search | None, bytes]:
@@ -244,8 +249,3 @@ def _seen(content: bytes) -> _Seen | None:
         return _Seen(shown.decode(content), hash(content))
     except UNREADABLE:
         return None
-
-
-def _told_if_failed(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception():
-        logger.error("folding events has ended", exc_info=task.exception())

@@ -3,6 +3,7 @@
     scope:<digest>   of a query's text, of a kind of product, or of everything
     user:<hash>      of a person
     positions        impressions and choices by position
+    parts:<scope>    what a scope has in wider ones
 
 Knows: how names, values, queries and kinds become keys; the keyed hash of ids. Does not know: prefixes, Redis.
 """
@@ -24,6 +25,11 @@ def query_scope(query: str) -> str:
 def kind_scope(kind: str) -> str:
     """The scope of a kind of product."""
     return f"scope:k{_digest(_plain(kind))}"
+
+
+def parts_key(scope: str) -> str:
+    """The key of what a scope has in wider ones."""
+    return f"parts:{scope}"
 
 
 def user_key(user: str) -> str:

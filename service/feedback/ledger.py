@@ -17,6 +17,8 @@ MOST_FIELDS = 512
 """Of one key. Where there are more, those with the least expectation go until `FIELDS_LEFT` are left, so that new ones
 have a chance and the keys need not be looked through each time."""
 FIELDS_LEFT = 448
+LEAST_SUM = 1e-6
+"""Where all sums of a field are less after something was taken off them, that is nothing but rounding."""
 MOST_SEEN = 1_000_000
 """Events that are remembered for de-duplication: past so many within a window, those of the window before are forgotten
 early."""
@@ -63,7 +65,8 @@ class Pending(NamedTuple):
 
 class Folded(NamedTuple):
     """What an entry adds: evidence by key and field. `capped` names what its client may add to only so often ("" is
-    not capped); `capped_keys` the same for single keys of the additions, by key.
+    not capped); `capped_keys` the same for single keys of the additions, by key. `scopes` are those of its keys that
+    `take_back` may be asked for, the narrowest first, as in the additions; what the widest gets, the others get too.
 
     The log gets `event` in place of the entry's own content, where there is one, and before it `query`, where there is
     one and no other entry folded at once has brought the same.
@@ -74,6 +77,7 @@ class Folded(NamedTuple):
     capped: str
     additions: Mapping[str, Fields]
     capped_keys: Mapping[str, str] = {}
+    scopes: Sequence[str] = ()
     event: bytes = b""
     query: bytes = b""
 
@@ -120,8 +124,12 @@ class Ledger(Protocol):
         """
         ...
 
-    async def forget(self, key: str) -> bool:
-        """Delete the evidence under a key; whether there was any."""
+    async def take_back(self, scope: str) -> set[str]:
+        """Delete a scope's evidence and take what of it is in wider scopes off them, all at once, so that they are as
+        without it; the scopes that may have changed by this, none where there was nothing.
+
+        Narrower scopes keep their own, but are in this one and in the wider ones no more.
+        """
         ...
 
     async def forget_user(self, user: str) -> bool:

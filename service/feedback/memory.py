@@ -6,17 +6,18 @@ Knows: the promises of `ledger` kept with dicts. Does not know: Redis, what an e
 import asyncio
 import itertools
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from service.errors import Overloaded
-from service.evidence import HalfLives, Observed, at_time, merged
+from service.evidence import HalfLives, Observed, at_time, merged, without
 from service.feedback.keys import user_key
 from service.feedback.ledger import (
     CAP_S,
     FIELDS_LEFT,
+    LEAST_SUM,
     MOST_FIELDS,
     MOST_SEEN,
     SILENT_S,
@@ -33,6 +34,9 @@ MOST_KEYS, MOST_SHOWN, MOST_CAPS = 20_000, 10_000, 200_000
 """Of evidence, of answers and of clients' counts; what was written longest ago goes first."""
 
 _Value = TypeVar("_Value")
+_Part = tuple[tuple[tuple[str, int], ...], bytes]
+"""The wider scopes that were added to, each with how often it had been taken back, and the field."""
+_Field = TypeVar("_Field", bytes, _Part)
 
 
 class MemoryLedger:
@@ -45,6 +49,8 @@ class MemoryLedger:
         self._queue: dict[str, _Queued] = {}
         self._log: deque[Pending] = deque(maxlen=limits.kept)
         self._evidence: _Expiring[dict[bytes, Observed]] = _Expiring(MOST_KEYS, limits.ttl_s, clock)
+        self._parts: _Expiring[dict[_Part, Observed]] = _Expiring(MOST_KEYS, limits.ttl_s, clock)
+        self._taken: Counter[str] = Counter()
         self._shown: _Expiring[bytes] = _Expiring(MOST_SHOWN, limits.shown_s, clock)
         self._caps: _Expiring[int] = _Expiring(MOST_CAPS, CAP_S, clock)
 
@@ -88,10 +94,16 @@ class MemoryLedger:
         del self._queue[folded.id]
         if folded.capped and not self._counts(folded.capped):
             return "capped"
+        reached: list[str] = []
         for key, fields in folded.additions.items():
             capped = folded.capped_keys.get(key)
             if not capped or self._counts(capped):
-                self._add(key, fields)
+                self._add(self._evidence, key, fields)
+                reached += [key] * (key in folded.scopes)
+        for place, scope in enumerate(reached[:-1], 1):
+            wider = tuple((each, self._taken[each]) for each in reached[place:])
+            widest = folded.additions[reached[-1]]
+            self._add(self._parts, scope, {(wider, field): found for field, found in widest.items()})
         if folded.query not in noted:
             self._put_into_log(queued.entry, folded.query)
             noted.add(folded.query)
@@ -107,15 +119,15 @@ class MemoryLedger:
             self._caps.put(capped, before + 1, anew=not before)
         return before < self._limits.cap
 
-    def _add(self, key: str, fields: Fields) -> None:
-        known = self._evidence.get(key) or {}
+    def _add(self, kept: "_Expiring[dict[_Field, Observed]]", key: str, fields: Mapping[_Field, Observed]) -> None:
+        known = kept.get(key) or {}
         half_lives = self._limits.half_lives
         for field, found in fields.items():
             known[field] = merged(known[field], found, half_lives) if field in known else found
         if len(known) > MOST_FIELDS:
             latest = max(found.at for found in known.values())
             known = dict(sorted(known.items(), key=lambda item: _standing(item, latest, half_lives))[-FIELDS_LEFT:])
-        self._evidence.put(key, known)
+        kept.put(key, known)
 
     async def logged(self, after: str, most: int) -> list[Pending]:
         """As `Ledger`."""
@@ -134,9 +146,28 @@ class MemoryLedger:
         found = [self._evidence.get(key) or {} for key in keys]
         return [{f: known[f] for f in fields or known if f in known} for known in found]
 
-    async def forget(self, key: str) -> bool:
+    async def take_back(self, scope: str) -> set[str]:
         """As `Ledger`."""
-        return self._evidence.remove(key)
+        changed = {scope}
+        for (path, field), part in (self._parts.get(scope) or {}).items():
+            changed |= {wider for wider, _ in path}
+            for place, (wider, before) in enumerate(path, 1):
+                if before != self._taken[wider]:
+                    break  # what that scope had was taken off the wider ones with it
+                self._less(self._evidence, wider, field, part)
+                self._less(self._parts, wider, (path[place:], field), part)
+        self._taken[scope] += 1
+        there = [self._evidence.remove(scope), self._parts.remove(scope)]
+        return changed if any(there) else set()
+
+    def _less(self, kept: "_Expiring[dict[_Field, Observed]]", key: str, field: _Field, part: Observed) -> None:
+        known = kept.get(key) or {}
+        if field in known:
+            known[field] = without(known[field], part, self._limits.half_lives)
+            if max(known[field][:4]) < LEAST_SUM:
+                del known[field]
+            if not known:
+                kept.remove(key)
 
     async def forget_user(self, user: str) -> bool:
         """As `Ledger`."""
@@ -158,7 +189,7 @@ def _names(entry: Pending, user: str) -> bool:
     return user in (entry.user, entry.client) or user.encode() in entry.content
 
 
-def _standing(item: tuple[bytes, Observed], at: float, half_lives: HalfLives) -> tuple[float, bytes]:
+def _standing(item: tuple[_Field, Observed], at: float, half_lives: HalfLives) -> tuple[float, _Field]:
     """By what a field is worth keeping: its expectation at a time, then its bytes, so that there is an order."""
     field, found = item
     return at_time(found, at, half_lives).expected_long, field

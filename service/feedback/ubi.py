@@ -112,8 +112,11 @@ def stored(content: bytes) -> Event:
 
 
 def _once(event: Event) -> bytes:
-    """Of client, query, object and action; of a query without an action its text."""
-    what = [event.client, event.query_id, event.object_id, event.action or f"query {event.query}"]
+    """Of client, query, object and action; of a query without an action its text.
+
+    The object goes by its other name where it has no id.
+    """
+    what = [event.client, event.query_id, event.object_id or event.internal_id, event.action or f"query {event.query}"]
     return blake2b(orjson.dumps(what), digest_size=16).digest()
 
 
