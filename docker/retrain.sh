@@ -2,10 +2,11 @@
 # One round of retraining, in the image `train`: events out of the service's log, records of them, a bundle trained with
 # the shipped configuration and these records beside its data, and that bundle beside the one in service.
 #
-#   RETRAIN_BUNDLE   the bundle that the new one is compared with; without it the one in the package
-#   RETRAIN_CONFIG   the run's configuration; without it the shipped one
-#   RETRAIN_START    a finished run, whose weights the training goes on from; without it the base is trained anew
-#   RETRAIN_STEPS    steps of training; without it the configuration's
+#   RETRAIN_BUNDLE     the bundle that the new one is compared with; without it the one in the package
+#   RETRAIN_CONFIG     the run's configuration; without it the shipped one
+#   RETRAIN_CATALOGUE  the products of the events, as `examples` takes them; without it facets alone count
+#   RETRAIN_START      a bundle, whose weights the training goes on from, or "shipped"; without it the base is trained anew
+#   RETRAIN_STEPS      steps of training; without it the configuration's
 #
 # A round that fails leaves the bundles as they were. The new bundle is put into /bundles under the time of the round,
 # its comparison into /bundles/comparisons; nobody takes it into service but whoever calls POST /admin/bundle.
@@ -16,14 +17,16 @@ at=$(date -u +%Y%m%dT%H%M%SZ)
 mkdir -p "$runs" "$bundles/comparisons"
 
 python -m service events --out "$runs/events"
-python -m model_export examples --ubi "$runs/events" --out "$runs/log.jsonl"
+set -- examples --ubi "$runs/events" --out "$runs/log.jsonl"
+if [ -n "${RETRAIN_CATALOGUE:-}" ]; then set -- "$@" --catalogue "$RETRAIN_CATALOGUE"; fi
+python -m model_export "$@"
 
 set -- all --data "$data" --work "$runs/stages" \
     --set sources.log.reader=jsonl --set "sources.log.train=$runs/log.jsonl" --set sources.log.keep_aside=0.1 \
     --set sources.log.licence=own --set sources.log.rate=1
 if [ -n "${RETRAIN_CONFIG:-}" ]; then set -- "$@" --config "$RETRAIN_CONFIG"; fi
 if [ -n "${RETRAIN_STEPS:-}" ]; then set -- "$@" --set "training.steps=$RETRAIN_STEPS"; fi
-if [ -n "${RETRAIN_START:-}" ]; then set -- "$@" --set "teacher=$RETRAIN_START" --set training.imitation_loss=0; fi
+if [ -n "${RETRAIN_START:-}" ]; then set -- "$@" --set "start=$RETRAIN_START"; fi
 python -m model_export "$@"
 
 # On what training kept aside; a log so small that nothing was kept aside is compared as a whole.

@@ -33,7 +33,7 @@ from service.cache.rules import RedisRules
 from service.cache.vectors import VectorCache
 from service.cores import in_group, usable_cores
 from service.deployment import Deployments, Parts
-from service.drift import Calibration, Drift
+from service.drift import Drift
 from service.embedding import Embedder
 from service.errors import StartError, SwapRefused
 from service.extracting import Extractor
@@ -187,7 +187,7 @@ async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack,
     announce = partial(workers.tell, shared) if shared else None
     deployments = await stack.enter_async_context(Deployments(build, folder, telemetry, announce=announce))
     if ledger and settings.fold:
-        await stack.enter_async_context(folder_of(ledger, settings, telemetry, Calibration(telemetry)))
+        await stack.enter_async_context(folder_of(ledger, settings, telemetry))
     return {"deployments": deployments, "ledger": ledger, "dynamics": dynamics, "rulebook": rulebook}
 
 
@@ -269,7 +269,7 @@ def _build(
         queue_rows=settings.queue_rows,
         idle_class=in_group() and cores > settings.workers,  # else event loops may leave the model no core
     )
-    drift = Drift(bundle.reference, tokenizer.unknown, telemetry)
+    drift = Drift(tokenizer.unknown, telemetry)
     weigher = Weigher(
         tokenizer,
         batcher,

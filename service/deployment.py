@@ -14,6 +14,7 @@ from typing import Self
 
 from service.batching import Batcher
 from service.bundle import Bundle
+from service.drift import tell_reference
 from service.errors import StartError, SwapRefused
 from service.extracting import Extractor
 from service.model import Model
@@ -154,3 +155,5 @@ class Deployments:
     def _tell(self, deployment: Deployment, value: int) -> None:
         bundle = deployment.bundle
         self._telemetry.model.labels(bundle.name, bundle.version, deployment.model.device).set(value)
+        if value:
+            tell_reference(bundle.reference, self._telemetry)

@@ -44,12 +44,10 @@ def redis_cache(client: Client, settings: Settings, telemetry: Telemetry) -> Red
     return RedisCache(client, telemetry, prefix=settings.redis_prefix, timeout=timeout, ttl_s=settings.redis_ttl_s)
 
 
-def folder_of(
-    ledger: Ledger, settings: Settings, telemetry: Telemetry, calibration: Calibration | None = None
-) -> Folder:
-    """A consumer with a name of its own."""
+def folder_of(ledger: Ledger, settings: Settings, telemetry: Telemetry) -> Folder:
+    """A consumer with a name of its own, which tells of facet choices."""
     name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    return Folder(ledger, telemetry, _half_lives(settings), consumer=name, calibration=calibration)
+    return Folder(ledger, telemetry, _half_lives(settings), consumer=name, calibration=Calibration(telemetry))
 
 
 def _half_lives(settings: Settings) -> HalfLives:

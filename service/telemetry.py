@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, Summary, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -41,6 +41,15 @@ RULE_SOURCES = ("file", "admin")
 RULE_ACTIONS = ("hide", "multiply", "floor", "pin")
 
 SHADOWED = ("same_first", "changed_first", "dropped", "failed")
+
+PIECES = ("known", "unknown")
+BINS = tuple(f"0.{tenth}" for tenth in range(10))
+"""The tenths that a weight may be in, by where they begin."""
+REFERENCES = {
+    "unknown_ratio": "Share of unknown word pieces",
+    "entropy_ratio": "Mean entropy of the weights over that of equal weights",
+    "calibration_error": "Calibration error of the top weight",
+}
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """The id of the request whose work is being done."""
@@ -158,12 +167,24 @@ class Telemetry:
             "ranker_shadow_info", "1 for the shadow bundle.", "name", "version", "device", mode="livemax"
         )
         self.shadowed = {outcome: self.shadow_requests.labels(outcome) for outcome in SHADOWED}
-        self.drift_unknown = self._drift("unknown_ratio", "Share of unknown word pieces in queries")
-        self.drift_entropy = self._drift("entropy_ratio", "Mean entropy of the weights over that of equal weights")
-        self.drift_calibration = self._drift("calibration_error", "Calibration error of the top weight, facet choices")
-        self.drift_unknown_reference = self._drift("unknown_ratio_reference", "The same of the bundle's dev queries")
-        self.drift_entropy_reference = self._drift("entropy_ratio_reference", "The same of the bundle's dev data")
-        self.drift_calibration_reference = self._drift("calibration_error_reference", "The same against dev gains")
+        self.drift_pieces = Counter(
+            "ranker_drift_pieces_total", "Word pieces of queries, by whether the tokenizer knows them.", ["piece"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.drift_entropy = Summary(
+            "ranker_drift_entropy_ratio",
+            "Entropy of the weights of two attributes or more over that of equal weights.",
+            registry=self.registry,
+        )
+        self.drift_top = Summary(
+            "ranker_drift_top_weight", "Largest weight shown to those who chose a facet, by the tenth it is in.",
+            ["bin"], registry=self.registry,
+        )  # fmt: skip
+        self.drift_top_chosen = Counter(
+            "ranker_drift_top_chosen_total", "Choices of the facet of the largest weight, by the tenth that is in.",
+            ["bin"], registry=self.registry,
+        )  # fmt: skip
+        self.drift_references = {figure: self._reference(figure) for figure in REFERENCES}
         self._stages = {name: self.stage.labels(name) for name in STAGES}
         self.found = {level: self.pairs.labels(level) for level in CACHE_LEVELS}
         self.texts_found = {level: self.texts.labels(level) for level in TEXT_LEVELS}
@@ -182,12 +203,18 @@ class Telemetry:
             self.rules_stale.labels(source)
         for action in RULE_ACTIONS:
             self.rules_applied.labels(action)
+        for piece in PIECES:
+            self.drift_pieces.labels(piece)
+        for each in BINS:
+            self.drift_top.labels(each)
+            self.drift_top_chosen.labels(each)
         for outcome in ("taken", "unchanged", "refused"):
             self.swaps.labels(outcome)
 
-    def _drift(self, name: str, text: str) -> Gauge:
+    def _reference(self, figure: str) -> Gauge:
         """NaN until it is known, which no alert compares with anything."""
-        gauge = self._gauge(f"ranker_drift_{name}", f"{text}; NaN where it is not known.", mode="livemostrecent")
+        text = f"{REFERENCES[figure]} on the bundle's dev data; NaN where it is not known."
+        gauge = self._gauge(f"ranker_drift_{figure}_reference", text, mode="livemostrecent")
         gauge.set(math.nan)
         return gauge
 

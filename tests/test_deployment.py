@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from service.app import create_app
 from service.batching import Batcher
-from service.bundle import Bundle, Formula, default_folder
+from service.bundle import Bundle, Formula, Reference, default_folder
 from service.deployment import Deployment, Deployments, Parts
 from service.embedding import Embedder
 from service.errors import BundleError, Overloaded, SwapRefused
@@ -57,7 +57,8 @@ class Builder:
         assert self.gate.wait(10)
         if folder.name == "bad":
             raise BundleError("the bundle has no\n  manifest")
-        bundle = Bundle("fake", folder.name, 1.0, 0.5, Formula(0, 0, 0, 1), 64, 16, {}, {})
+        reference = Reference(0.01, int(folder.name) / 10, 0.02)
+        bundle = Bundle("fake", folder.name, 1.0, 0.5, Formula(0, 0, 0, 1), 64, 16, {}, {}, reference=reference)
         model = self.models[folder.name] = Numbered(int(folder.name))
         batcher = self.batchers[folder.name] = Batcher(
             model, self._telemetry, threads=2, batch_tokens=64, queue_rows=1000
@@ -252,6 +253,24 @@ def test_the_gauge_names_one_bundle_however_often_they_change(deployments: Deplo
             for version in ("2", "1", "3", "1"):
                 await deployments.swap(Path(version))
                 assert in_service(telemetry) == [version]
+
+    run(work)
+
+
+def test_what_drift_is_told_by_is_the_figures_of_the_bundle_in_service(
+    deployments: Deployments, telemetry: Telemetry
+) -> None:
+    def told() -> float | None:
+        return telemetry.registry.get_sample_value("ranker_drift_entropy_ratio_reference")
+
+    async def work() -> None:
+        async with deployments:
+            assert told() == 0.1
+            with pytest.raises(SwapRefused):
+                await deployments.swap(Path("bad"))
+            assert told() == 0.1
+            await deployments.swap(Path("2"))
+            assert told() == 0.2
 
     run(work)
 

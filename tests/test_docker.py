@@ -25,9 +25,13 @@ from service.telemetry import Telemetry
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-COMPOSE_FILE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+COMPOSE_FILE, FEEDBACK_FILE = (
+    (ROOT / name).read_text(encoding="utf-8") for name in ("docker-compose.yml", "docker-compose.feedback.yml")
+)
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE)
+FEEDBACK: dict[str, Any] = yaml.safe_load(FEEDBACK_FILE)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+ADDED = {name: service for name, service in FEEDBACK["services"].items() if name not in SERVICES}
 BROUGHT_BY_THE_USER = {"./data", "./runs"}
 DASHBOARD = json.loads((ROOT / "docker/grafana/attribute-ranker.json").read_text(encoding="utf-8"))
 QUERIES: list[str] = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
@@ -35,10 +39,12 @@ PROMETHEUS: dict[str, Any] = yaml.safe_load((ROOT / "docker/prometheus.yml").rea
 ALERTS_FILE = (ROOT / "docker/alerts.yml").read_text(encoding="utf-8")
 RULES: list[dict[str, Any]] = [rule for group in yaml.safe_load(ALERTS_FILE)["groups"] for rule in group["rules"]]
 ALERTS = {rule["alert"]: rule for rule in RULES if "alert" in rule}
+RECORDED = {rule["record"]: rule["expr"] for rule in RULES if "record" in rule}
+NAME_OF_RECORDED = r"\w+:\w+:\w+"
 EXPRESSIONS = [*QUERIES, *(rule["expr"] for rule in RULES)]
 ALERTS_TEST_FILE = (ROOT / "docker/alerts_test.yml").read_text(encoding="utf-8")
 OURS = r"(?<![\w:])ranker_\w+"
-ADDED_BY_PROMETHEUS = {"job", "instance"}
+ADDED_BY_PROMETHEUS = {"job", "instance", "service"}
 
 
 def stages() -> dict[str, list[tuple[str, str]]]:
@@ -100,7 +106,18 @@ def labels_of(metric: str) -> list[tuple[str, str]]:
 
 def mounts() -> list[str]:
     """What compose mounts, from this machine or by a volume's name."""
-    return [mount.split(":")[0] for service in SERVICES.values() for mount in service.get("volumes", ())]
+    services = [*SERVICES.values(), *FEEDBACK["services"].values()]
+    found = [mount for service in services for mount in service.get("volumes", ())]
+    return [mount.split(":")[0] for mount in found if isinstance(mount, str)]
+
+
+def environment(name: str) -> dict[str, str]:
+    """What compose gives a service by both its files, the one for feedback over the other."""
+    return {
+        key: value
+        for services in (SERVICES, FEEDBACK["services"])
+        for key, value in services.get(name, {}).get("environment", {}).items()
+    }
 
 
 @contextmanager
@@ -173,7 +190,7 @@ def test_the_extras_that_the_images_install_are_there() -> None:
 
 
 def test_every_ranker_variable_is_a_setting() -> None:
-    names = set(re.findall(r"\bRANKER_(\w+)", DOCKERFILE + COMPOSE_FILE + ALERTS_FILE))
+    names = set(re.findall(r"\bRANKER_(\w+)", DOCKERFILE + COMPOSE_FILE + FEEDBACK_FILE + ALERTS_FILE))
     assert {"HOST", "DEVICE", "REDIS_URL"} <= names
     assert {name.lower() for name in names} <= set(Settings.model_fields)
 
@@ -185,12 +202,12 @@ def test_every_file_that_compose_mounts_is_there() -> None:
 
 
 def test_every_volume_that_compose_mounts_is_declared() -> None:
-    assert {mount for mount in mounts() if not mount.startswith(".")} == set(COMPOSE["volumes"])
+    assert {mount for mount in mounts() if not mount.startswith(".")} == {*COMPOSE["volumes"], *FEEDBACK["volumes"]}
 
 
-@pytest.mark.parametrize("name", [name for name, service in SERVICES.items() if "build" in service])
+@pytest.mark.parametrize("name", [name for name, service in (SERVICES | ADDED).items() if "build" in service])
 def test_a_build_of_compose_names_what_the_dockerfile_has(name: str) -> None:
-    build = SERVICES[name]["build"]
+    build = (SERVICES | ADDED)[name]["build"]
     arguments = {rest.split("=")[0] for rest in given("ARG")}
     assert ROOT / build["context"] == ROOT
     assert build["target"] in stages()
@@ -207,16 +224,52 @@ def test_the_service_runs_locked_down_beside_a_redis_it_can_do_without(name: str
     assert service["environment"]["RANKER_REDIS_URL"] == "redis://redis:6379/0"
 
 
+@pytest.mark.parametrize("name", ["ranker", "ranker-gpu"])
+def test_with_feedback_the_service_takes_events_that_another_process_folds(name: str) -> None:
+    settings = Settings.model_validate(
+        {key.removeprefix("RANKER_").lower(): value for key, value in environment(name).items()}
+    )
+    assert settings.feedback
+    assert not settings.fold
+    assert {environment(each)["RANKER_REDIS_URL"] for each in (name, "fold", "retrain")} == {"redis://redis:6379/0"}
+    assert ADDED["fold"]["command"] == [*json.loads(given("CMD", stage="serve")[0]), "fold"]
+    assert "profiles" not in ADDED["fold"]
+
+
+def test_with_feedback_nothing_starts_without_a_key() -> None:
+    assert environment("ranker")["RANKER_FEEDBACK_KEY"].startswith("${RANKER_FEEDBACK_KEY:?")
+
+
+def test_with_feedback_redis_writes_to_a_volume_in_place_of_memory() -> None:
+    assert {"type": "tmpfs", "target": "/data"} in SERVICES["redis"]["volumes"]
+    targets = {mount.split(":")[1]: mount.split(":")[0] for mount in FEEDBACK["services"]["redis"]["volumes"]}
+    (file,) = SERVICES["redis"]["command"][1:]
+    assert targets == {file: "./docker/redis.feedback.conf", "/data": "redis"}
+    assert f"./docker/redis.conf:{file}:ro" in SERVICES["redis"]["volumes"]
+
+
+@pytest.mark.parametrize("name", ADDED)
+def test_what_comes_with_feedback_is_locked_down_like_the_service(name: str) -> None:
+    assert COMPOSE["x-locked"].items() <= ADDED[name].items()
+
+
 def test_what_retraining_leaves_is_where_the_service_finds_bundles() -> None:
     root = SERVICES["ranker"]["environment"]["RANKER_BUNDLE_ROOT"]
     assert f"bundles:{root}:ro" in SERVICES["ranker"]["volumes"]
-    assert f"bundles:{root}" in SERVICES["retrain"]["volumes"]
-    assert SERVICES["retrain"]["environment"]["RANKER_REDIS_URL"] == "redis://redis:6379/0"
+    assert f"bundles:{root}" in ADDED["retrain"]["volumes"]
     assert any(f" {root}" in rest for rest in given("RUN", stage="base"))
 
 
+def test_retraining_is_told_what_its_script_reads() -> None:
+    script = (ROOT / "docker/retrain.sh").read_text(encoding="utf-8")
+    command = ADDED["retrain"]["command"][0]
+    told = {name for name in environment("retrain") if name.startswith("RETRAIN_")}
+    assert told <= set(re.findall(r"\bRETRAIN_\w+", script + command))
+    assert {"RETRAIN_START", "RETRAIN_STEPS", "RETRAIN_CATALOGUE"} <= told
+
+
 def test_no_port_is_open_to_other_machines() -> None:
-    ports = [port for service in SERVICES.values() for port in service.get("ports", ())]
+    ports = [port for service in (SERVICES | ADDED).values() for port in service.get("ports", ())]
     assert len({port.split(":")[1] for port in ports}) == len(ports)
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
@@ -224,8 +277,14 @@ def test_no_port_is_open_to_other_machines() -> None:
 def test_prometheus_scrapes_services_of_compose() -> None:
     (job,) = PROMETHEUS["scrape_configs"]
     (found,) = job["dns_sd_configs"]
-    assert set(found["names"]) <= set(SERVICES)
-    assert [f"{found['port']}"] == given("EXPOSE", stage="serve")
+    assert set(found["names"]) <= set(SERVICES | ADDED)
+    assert [f"{found['port']}"] == given("EXPOSE", stage="serve") == [environment("fold")["RANKER_METRICS_PORT"]]
+
+
+def test_the_alerts_know_what_folds_by_its_name_in_compose() -> None:
+    (job,) = PROMETHEUS["scrape_configs"]
+    assert job["relabel_configs"] == [{"source_labels": ["__meta_dns_name"], "target_label": "service"}]
+    assert set(re.findall(r'service!="(\w+)"', ALERTS_FILE)) == {"fold"} <= set(ADDED)
 
 
 def test_grafana_reads_the_dashboard_from_where_compose_mounts_it() -> None:
@@ -248,14 +307,15 @@ def test_dashboard_and_alerts_ask_for_metrics_that_the_service_has() -> None:
     assert asked <= has
 
 
-def test_alerts_ask_for_what_is_recorded() -> None:
-    recorded = {rule["record"] for rule in RULES if "record" in rule}
-    assert {name for rule in RULES for name in re.findall(r"\w+:\w+:\w+", rule["expr"])} == recorded
+def test_alerts_ask_for_what_is_recorded_and_so_does_the_dashboard() -> None:
+    assert {name for rule in RULES for name in re.findall(NAME_OF_RECORDED, rule["expr"])} == set(RECORDED)
+    assert {name for query in QUERIES for name in re.findall(NAME_OF_RECORDED, query)} <= set(RECORDED)
 
 
 def test_every_metric_of_the_service_is_on_the_dashboard() -> None:
+    shown = [*QUERIES, *(RECORDED[name] for query in QUERIES for name in re.findall(NAME_OF_RECORDED, query))]
     for family in Telemetry().registry.collect():
-        assert any(family.name in query for query in QUERIES), family.name
+        assert any(family.name in expression for expression in shown), family.name
 
 
 def test_dashboard_and_alerts_group_by_labels_that_their_metrics_have() -> None:
@@ -320,13 +380,19 @@ def test_promtool_finds_nothing_wrong(arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_redis_starts_with_our_file_and_keeps_to_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "memory", "policy", "appends"),
+    [("redis.conf", 256, "allkeys-lfu", "no"), ("redis.feedback.conf", 1024, "noeviction", "yes")],
+)
+def test_redis_starts_with_our_file_and_keeps_to_it(
+    tmp_path: Path, file: str, memory: int, policy: str, appends: str
+) -> None:
     port = free_port()
-    command = [redis_server_path(), str(ROOT / "docker/redis.conf"), "--port", str(port), "--bind", "127.0.0.1"]
+    command = [redis_server_path(), str(ROOT / "docker" / file), "--port", str(port), "--bind", "127.0.0.1"]
     with running(command, ready="Ready to accept connections", cwd=tmp_path), redis.Redis(port=port) as client:
         kept = {name: client.config_get(name)[name] for name in ("maxmemory", "maxmemory-policy", "save", "appendonly")}
-    assert kept == {"maxmemory": str(256 * 1024**2), "maxmemory-policy": "allkeys-lfu", "save": "", "appendonly": "no"}
-    assert not list(tmp_path.iterdir())
+    assert kept == {"maxmemory": str(memory * 1024**2), "maxmemory-policy": policy, "save": "", "appendonly": appends}
+    assert any(tmp_path.iterdir()) == (appends == "yes")
 
 
 @pytest.mark.slow  # builds and installs a wheel, then starts the service

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
-from fakes import FakeClock, RedisServer, ended, run, until, wait_until
+from fakes import FakeClock, RedisServer, ended, free_port, run, until, wait_until
 from starlette.testclient import TestClient
 from test_ledgers import LIMITS, memory, on_redis
 from test_start import environment
@@ -284,7 +285,9 @@ def test_the_service_folds_what_it_is_sent() -> None:
         assert "ranker_events_waiting 0.0" in client.get("/metrics").text
 
 
-def test_a_process_of_its_own_folds_and_ends_when_told(redis_server: RedisServer, tmp_path: Path) -> None:
+def test_a_process_of_its_own_folds_tells_of_choices_and_ends_when_told(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
     async def put_down() -> None:
         async with on_redis(redis_server.url) as ledger:
             ledger.show(key("q", products=False), SHOWN)
@@ -293,15 +296,19 @@ def test_a_process_of_its_own_folds_and_ends_when_told(redis_server: RedisServer
             await ledger.append([facet(number) for number in range(3)])
 
     run(put_down)
+    port = free_port()
     command, environ = (
         [sys.executable, "-m", "service", "fold"],
-        environment(redis_url=redis_server.url, redis_prefix="t"),
+        environment(redis_url=redis_server.url, redis_prefix="t", metrics_port=str(port)),
     )
     with (
         (tmp_path / "log").open("w") as log,
         ended(subprocess.Popen(command, env=environ, stderr=log, text=True)) as fold,
     ):
         wait_until(lambda: redis_server.client.xlen("{t:feedback}:log") == 3, 60)
+        chosen = 'ranker_drift_top_chosen_total{bin="0.5"} 3.0'
+        wait_until(lambda: chosen in httpx.get(f"http://127.0.0.1:{port}/metrics").text)
+        assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200  # what the image's health check asks
         fold.terminate()
         assert fold.wait(20) == 0
     assert redis_server.client.hlen("{t:feedback}:scope:all") == 2

@@ -72,10 +72,14 @@ def test_a_round_that_fails_leaves_no_bundle_and_goes_no_further(tmp_path: Path,
     assert found.bundles == []
 
 
-def test_training_goes_on_from_a_finished_run_where_one_is_named(tmp_path: Path) -> None:
-    training = Round(tmp_path, RETRAIN_START="/start/default", RETRAIN_STEPS="500").calls[2]
-    assert "--set teacher=/start/default --set training.imitation_loss=0" in training
+def test_training_goes_on_from_a_bundle_where_one_is_named(tmp_path: Path) -> None:
+    training = Round(tmp_path, RETRAIN_START="shipped", RETRAIN_STEPS="500").calls[2]
+    assert "--set start=shipped" in training
     assert "--set training.steps=500" in training
+
+
+def test_the_products_of_the_events_are_read_where_a_catalogue_is_named(tmp_path: Path) -> None:
+    assert Round(tmp_path, RETRAIN_CATALOGUE="/data/c.jsonl").calls[1].endswith(" --catalogue /data/c.jsonl")
 
 
 def test_what_is_compared_is_what_training_kept_aside(tmp_path: Path) -> None:
@@ -86,15 +90,16 @@ def test_what_is_compared_is_what_training_kept_aside(tmp_path: Path) -> None:
 
 
 def test_the_options_of_the_training_make_a_configuration(tmp_path: Path) -> None:
-    words = Round(tmp_path, RETRAIN_STEPS="500").calls[2].split()
+    words = Round(tmp_path, RETRAIN_START="/bundles/a", RETRAIN_STEPS="500").calls[2].split()
     replaced = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
     made = configuration.load(SHIPPED, data=tmp_path, work=tmp_path, replaced=replaced)
     assert (made.sources["log"].reader, made.sources["log"].keep_aside, made.training.steps) == ("jsonl", 0.1, 500)
+    assert made.start == Path("/bundles/a")
     assert set(made.sources) == {*tomllib.loads(SHIPPED.read_text(encoding="utf-8"))["sources"], "log"}
 
 
 def test_the_commands_of_a_round_know_its_options(tmp_path: Path) -> None:
-    for call in Round(tmp_path).calls:
+    for call in Round(tmp_path, RETRAIN_CATALOGUE="c.jsonl", RETRAIN_START="shipped").calls:
         command = call.split()
         if command[1] == "model_export":
             told = subprocess.run(

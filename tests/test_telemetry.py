@@ -24,10 +24,12 @@ from service.inflight import InFlight
 from service.prior import Prior
 from service.settings import Settings
 from service.telemetry import (
+    BINS,
     CACHE_FAULTS,
     CACHE_LEVELS,
     DEGRADED,
     FOLDED,
+    PIECES,
     REJECTED,
     RULE_ACTIONS,
     RULE_SOURCES,
@@ -56,6 +58,7 @@ telemetry.requests.labels("/v1/weights", "200").inc(number)
 telemetry.batch_rows.observe(number)
 telemetry.queue_rows.set(number)
 telemetry.cache_degraded.set(number % 2)
+telemetry.drift_top.labels("0.6").observe(number / 10)
 print("written", flush=True)
 sys.stdin.read()
 """
@@ -85,6 +88,9 @@ def value(found: Samples, name: str, **labels: str) -> float | None:
         ("ranker_rules_applied_total", "action", RULE_ACTIONS),
         ("ranker_bundle_swaps_total", "outcome", ("taken", "unchanged", "refused")),
         ("ranker_shadow_requests_total", "outcome", SHADOWED),
+        ("ranker_drift_pieces_total", "piece", PIECES),
+        ("ranker_drift_top_weight_count", "bin", BINS),
+        ("ranker_drift_top_chosen_total", "bin", BINS),
     ],
 )
 def test_every_series_of_a_label_is_there_from_the_start(name: str, label: str, values: tuple[str, ...]) -> None:
@@ -96,7 +102,10 @@ def test_every_series_of_a_label_is_there_from_the_start(name: str, label: str, 
 
 @pytest.mark.parametrize(
     "name",
-    ["queue_rows", "cache_degraded", "batch_rows_count", "batch_tokens_count", "weights_entropy_nats_count"],
+    [
+        *("queue_rows", "cache_degraded", "batch_rows_count", "batch_tokens_count"),
+        *("weights_entropy_nats_count", "drift_entropy_ratio_count"),
+    ],
 )
 def test_every_series_without_a_label_is_there_from_the_start(name: str) -> None:
     assert value(samples(Telemetry().exposition().decode()), f"ranker_{name}") == 0
@@ -148,6 +157,8 @@ def test_metrics_of_two_processes_add_up(tmp_path: Path) -> None:
     assert value(found, "ranker_batch_rows_sum") == 7
     assert value(found, "ranker_batch_rows_bucket", le="2.0") == 0
     assert value(found, "ranker_batch_rows_bucket", le="4.0") == 2
+    assert value(found, "ranker_drift_top_weight_sum", bin="0.6") == pytest.approx(0.7)
+    assert value(found, "ranker_drift_top_weight_count", bin="0.6") == 2
     assert value(found, "ranker_queue_rows") == 7
     assert value(found, "ranker_cache_degraded") == 1
     assert value(found, "ranker_rejected_total", reason="overloaded") == 0
