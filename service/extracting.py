@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.embedding import Embedder
-from service.errors import BadInput, DeadlineExceeded
+from service.errors import BadInput, DeadlineExceeded, NoVocabulary
 from service.matching.nearest import most_agreeing
 from service.matching.parsing import Parser
 from service.matching.wording import normalised
@@ -94,9 +94,9 @@ class Extractor:
         """The values that the text states; the model is asked inside `while_scoring`. `image` is a picture's vector.
 
         Raises BadInput for a text with nothing in it that can be read and for a vector that the bundle cannot read,
-        Overloaded, ModelFailed, and DeadlineExceeded.
+        NoVocabulary for one without a vocabulary, Overloaded, ModelFailed, and DeadlineExceeded.
         """
-        seen = None if image is None else self._seen(image)
+        seen = None if image is None else self._seen(image, vocabulary)
         try:
             weighing = await self._weigher.known(text, attributes, deadline=deadline, while_scoring=while_scoring)
         except BadInput as error:
@@ -148,12 +148,16 @@ class Extractor:
             nearest[key] = Nearest(entries[best], agreed)
         return nearest
 
-    def _seen(self, image: Sequence[float]) -> tuple[Pictures, NDArray[np.float32]]:
-        """The bundle's pictures, and the vector of one for them. Raises BadInput."""
+    def _seen(
+        self, image: Sequence[float], vocabulary: Mapping[str, Sequence[str]]
+    ) -> tuple[Pictures, NDArray[np.float32]]:
+        """The bundle's pictures, and the vector of one for them. Raises BadInput and NoVocabulary."""
         if self._pictures is None:
             raise BadInput(
                 f"this bundle reads no pictures: leave {FIELD} out, or serve one that was trained on some", FIELD
             )
+        if not vocabulary:
+            raise NoVocabulary(f"a picture says which of a vocabulary's values applies: give one, or leave {FIELD} out")
         return self._pictures, unit_vector(image, self._pictures.width)
 
     async def _chosen(

@@ -129,8 +129,9 @@ def test_a_picture_without_a_vocabulary_is_refused(sees: TestClient) -> None:
     assert (error["code"], error["field"]) == ("no_vocabulary", "vocabulary")
 
 
-def test_a_bundle_that_reads_no_pictures_says_so(client: TestClient) -> None:
-    response = client.post(PATH, json=body(NEW[0]))
+@pytest.mark.parametrize("vocabulary", [VOCABULARY, None])
+def test_a_bundle_that_reads_no_pictures_says_so(client: TestClient, vocabulary: object) -> None:
+    response = client.post(PATH, json=body(NEW[0], vocabulary=vocabulary))
     error = response.json()["error"]
     assert (response.status_code, error["field"]) == (422, "image_embedding")
     assert error["message"].startswith("this bundle reads no pictures: leave image_embedding out")

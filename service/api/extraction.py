@@ -76,13 +76,6 @@ class ExtractRequest(Wire):
     )
 
     @model_validator(mode="after")
-    def _something_to_choose(self) -> Self:
-        if self.image_embedding is not None and not self.vocabulary:
-            what = "it is missing: a picture says which of its values applies, so image_embedding wants one"
-            raise PydanticCustomError("no_vocabulary", what, {"field": "vocabulary"})
-        return self
-
-    @model_validator(mode="after")
     def _each_once(self) -> Self:
         check_texts(self.text, self.attributes)
         asked = set(self.attributes)
