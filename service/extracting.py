@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.denial import denied, ruled_out, surest
 from service.embedding import Embedder
 from service.errors import BadInput, DeadlineExceeded, NoVocabulary
 from service.matching.nearest import most_agreeing
@@ -34,10 +36,11 @@ class Nearest(NamedTuple):
 
 
 class StatedValue(NamedTuple):
-    """A value, with the nearest entry where the attribute has a vocabulary."""
+    """A value, with the nearest entry where the attribute has a vocabulary; `negated` where the text denies it."""
 
     value: Value
     nearest: Nearest | None
+    negated: bool
 
 
 class Chosen(NamedTuple):
@@ -53,7 +56,7 @@ class Extraction:
     """The values of each attribute asked for, in the order asked. `hits` and `misses` in pairs.
 
     `truncated` says that the text is longer than what the model reads. `chosen` has, where a picture was given, what
-    was chosen for each attribute with a vocabulary.
+    was chosen for each attribute with a vocabulary, but for what the text denies.
     """
 
     values: tuple[tuple[StatedValue, ...], ...]
@@ -104,26 +107,30 @@ class Extractor:
                 raise
             raise BadInput("the text holds nothing that can be read", "text") from error
         stated = self._weigher.values(weighing)
+        negated = denied(text, chain.from_iterable(stated))
         wanted = {
             (value.text, attribute): vocabulary[attribute]
             for attribute, values in zip(attributes, stated, strict=True)
             if attribute in vocabulary
             for value in values
         }
-        surest = {
-            attribute: max(values, key=lambda value: value.confidence, default=None)
+        surest_of = {
+            attribute: surest(values, negated)
             for attribute, values in zip(attributes, stated, strict=True)
             if attribute in vocabulary
         }
         async with while_scoring or nullcontext():
             nearest = await self._nearest(wanted, deadline)
-            chosen = await self._chosen(*seen, text, surest, vocabulary, deadline) if seen else {}
+            chosen = await self._chosen(*seen, text, surest_of, vocabulary, deadline) if seen else {}
         if time.monotonic() > deadline:
             raise DeadlineExceeded("the answer was ready too late for the request's time")
         found = [
-            tuple(StatedValue(value, nearest.get((value.text, attribute))) for value in values)
+            tuple(StatedValue(value, nearest.get((value.text, attribute)), value in negated) for value in values)
             for attribute, values in zip(attributes, stated, strict=True)
         ]
+        for attribute, values in zip(attributes, stated, strict=True):
+            if attribute in chosen and normalised(chosen[attribute].entry) in ruled_out(values, negated):
+                del chosen[attribute]
         hits = len(stated) - weighing.misses
         return Extraction(tuple(found), weighing.tokens.truncated, hits, weighing.misses, chosen)
 
