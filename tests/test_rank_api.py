@@ -102,6 +102,29 @@ def test_a_thousand_products_are_ranked(patient: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
+    ("null", "absent"),
+    [
+        ({"title": None, "attributes": None}, {}),
+        (
+            {"title": "Rug", "attributes": {"product_colour": ["red", None]}},
+            {"attributes": {"product_colour": ["red"]}},
+        ),
+    ],
+)
+def test_what_is_null_is_as_good_as_absent(client: TestClient, null: dict[str, Any], absent: dict[str, Any]) -> None:
+    body = {"query": "red rug", "products": [{"id": "a", "title": null.get("title") or ""} | absent], "explain": True}
+    nulls = body | {"products": [{"id": "a"} | null], "preferences": None}
+    assert post(client, nulls)["results"] == post(client, body)["results"]
+
+
+@pytest.mark.parametrize("strength", ["NaN", "Infinity", "-1e999"])
+def test_a_strength_that_is_no_number_is_told(client: TestClient, strength: str) -> None:
+    body = json.dumps({"query": "rug", "products": [{"id": "a"}], "preferences": {"color": {"red": "STRENGTH"}}})
+    error = client.post(PATH, content=body.replace('"STRENGTH"', strength)).json()["error"]
+    assert (error["code"], error["field"]) == ("finite_number", "preferences.color.red")
+
+
+@pytest.mark.parametrize(
     "value", ["1e999 GB", "9" * 400, "ラグ red ковёр 地毯 🧶", "", "-", [], ["red", 1, True], None, 10**400, -0.0]
 )
 def test_odd_values_are_ranked(client: TestClient, value: object) -> None:
