@@ -94,7 +94,11 @@ class ProductRequest(Wire):
 
 
 class RankRequest(Wire):
-    """A query and the products to put in order."""
+    """A query and the products to put in order.
+
+    Their attributes may have 2,000 names together. Of more than 256 those that most products have are weighed; the
+    others are read only as words of a product that has no title.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [RUGS, RUGS | {"explain": True, "preferences": {"material": {"wool": 0.5}}}]}
@@ -102,8 +106,7 @@ class RankRequest(Wire):
 
     query: Query
     products: list[ProductRequest] = Field(
-        description=f"Each with an id of its own. Their attributes may have {MAX_NAMES} names together; the 256 that "
-        "most products have are weighed. A value is a text, a number, a yes or no, or a list of these.",
+        description="Each with an id of its own. A value is a text, a number, a yes or no, or a list of these.",
         min_length=1,
         max_length=MAX_PRODUCTS,
     )
