@@ -5,6 +5,7 @@ RankerError
 │   ├── BundleError       the bundle is missing a file, altered, of another format, or its graph does not fit
 │   └── DeviceError       the device asked for cannot really be used
 ├── BadInput              a request that is well formed but cannot be answered
+│   ├── NoVocabulary      a picture without values to choose among
 │   └── EventRefused      one event of a request is not taken; the others are
 ├── Unauthorized          no key, or none of ours
 ├── RuleRefused           a rule that was sent cannot be taken, changed or deleted; nothing has changed
@@ -48,6 +49,15 @@ class BadInput(RankerError):
     def __init__(self, message: str, field: str) -> None:
         super().__init__(message)
         self.field = field
+
+
+class NoVocabulary(BadInput):
+    """A picture was given, and no values to choose among."""
+
+    code = "no_vocabulary"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "vocabulary")
 
 
 class EventRefused(BadInput):

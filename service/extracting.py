@@ -11,13 +11,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.denial import denied, ruled_out, surest
 from service.embedding import Embedder
-from service.errors import BadInput, DeadlineExceeded
+from service.errors import BadInput, DeadlineExceeded, NoVocabulary
 from service.matching.nearest import most_agreeing
 from service.matching.parsing import Parser
 from service.matching.wording import normalised
@@ -34,10 +36,11 @@ class Nearest(NamedTuple):
 
 
 class StatedValue(NamedTuple):
-    """A value, with the nearest entry where the attribute has a vocabulary."""
+    """A value, with the nearest entry where the attribute has a vocabulary; `negated` where the text denies it."""
 
     value: Value
     nearest: Nearest | None
+    negated: bool
 
 
 class Chosen(NamedTuple):
@@ -53,7 +56,7 @@ class Extraction:
     """The values of each attribute asked for, in the order asked. `hits` and `misses` in pairs.
 
     `truncated` says that the text is longer than what the model reads. `chosen` has, where a picture was given, what
-    was chosen for each attribute with a vocabulary.
+    was chosen for each attribute with a vocabulary, but for what the text denies.
     """
 
     values: tuple[tuple[StatedValue, ...], ...]
@@ -94,9 +97,9 @@ class Extractor:
         """The values that the text states; the model is asked inside `while_scoring`. `image` is a picture's vector.
 
         Raises BadInput for a text with nothing in it that can be read and for a vector that the bundle cannot read,
-        Overloaded, ModelFailed, and DeadlineExceeded.
+        NoVocabulary for one without a vocabulary, Overloaded, ModelFailed, and DeadlineExceeded.
         """
-        seen = None if image is None else self._seen(image)
+        seen = None if image is None else self._seen(image, vocabulary)
         try:
             weighing = await self._weigher.known(text, attributes, deadline=deadline, while_scoring=while_scoring)
         except BadInput as error:
@@ -104,26 +107,30 @@ class Extractor:
                 raise
             raise BadInput("the text holds nothing that can be read", "text") from error
         stated = self._weigher.values(weighing)
+        negated = denied(text, chain.from_iterable(stated))
         wanted = {
             (value.text, attribute): vocabulary[attribute]
             for attribute, values in zip(attributes, stated, strict=True)
             if attribute in vocabulary
             for value in values
         }
-        surest = {
-            attribute: max(values, key=lambda value: value.confidence, default=None)
+        surest_of = {
+            attribute: surest(values, negated)
             for attribute, values in zip(attributes, stated, strict=True)
             if attribute in vocabulary
         }
         async with while_scoring or nullcontext():
             nearest = await self._nearest(wanted, deadline)
-            chosen = await self._chosen(*seen, text, surest, vocabulary, deadline) if seen else {}
+            chosen = await self._chosen(*seen, text, surest_of, vocabulary, deadline) if seen else {}
         if time.monotonic() > deadline:
             raise DeadlineExceeded("the answer was ready too late for the request's time")
         found = [
-            tuple(StatedValue(value, nearest.get((value.text, attribute))) for value in values)
+            tuple(StatedValue(value, nearest.get((value.text, attribute)), value in negated) for value in values)
             for attribute, values in zip(attributes, stated, strict=True)
         ]
+        for attribute, values in zip(attributes, stated, strict=True):
+            if attribute in chosen and normalised(chosen[attribute].entry) in ruled_out(values, negated):
+                del chosen[attribute]
         hits = len(stated) - weighing.misses
         return Extraction(tuple(found), weighing.tokens.truncated, hits, weighing.misses, chosen)
 
@@ -148,12 +155,16 @@ class Extractor:
             nearest[key] = Nearest(entries[best], agreed)
         return nearest
 
-    def _seen(self, image: Sequence[float]) -> tuple[Pictures, NDArray[np.float32]]:
-        """The bundle's pictures, and the vector of one for them. Raises BadInput."""
+    def _seen(
+        self, image: Sequence[float], vocabulary: Mapping[str, Sequence[str]]
+    ) -> tuple[Pictures, NDArray[np.float32]]:
+        """The bundle's pictures, and the vector of one for them. Raises BadInput and NoVocabulary."""
         if self._pictures is None:
             raise BadInput(
                 f"this bundle reads no pictures: leave {FIELD} out, or serve one that was trained on some", FIELD
             )
+        if not vocabulary:
+            raise NoVocabulary(f"a picture says which of a vocabulary's values applies: give one, or leave {FIELD} out")
         return self._pictures, unit_vector(image, self._pictures.width)
 
     async def _chosen(

@@ -28,7 +28,7 @@ class Settings(BaseModel):
     batch_tokens: int = Field(0, ge=0, le=1_048_576, description="padded tokens in one batch; 0 fits the device")
     queue_rows: int = Field(512, ge=1, le=1_000_000, description="rows that may wait for the model")
     request_timeout_ms: int = Field(5000, ge=1, le=600_000, description="time for one request, at most")
-    max_body_bytes: int = Field(4_000_000, ge=1024, description="largest request body")
+    max_body_bytes: int = Field(8_000_000, ge=1024, description="largest request body")
     cache_pairs: int = Field(100_000, ge=0, description="pairs kept in process; 0 keeps none")
     cache_mb: int = Field(64, ge=1, le=1_048_576, description="memory those pairs may take, about, in MB")
     cache_texts: int = Field(50_000, ge=0, description="texts whose vectors are kept in process; 0 keeps none")

@@ -74,6 +74,25 @@ def test_the_nearest_entry_is_the_one_that_the_value_agrees_with_most(tokenizer:
     run(work)
 
 
+def test_what_the_text_denies_is_told_with_its_nearest_entry(tokenizer: Tokenizer) -> None:
+    async def work() -> None:
+        class SecondWord(FirstWord):
+            def _says(self, row: Row, score: RowScores) -> RowScores:
+                score = super()._says(row, score)
+                score.value_logits[:, 0], score.value_logits[:, 1:2] = -9.0, 9.0
+                return score
+
+        it = extractor(tokenizer, SecondWord(tokenizer))
+        plain, denied = [
+            (await it.extract(text, ["color"], {"color": ["red"]})).values[0][0]
+            for text in ("new red rug", "not red rug")
+        ]
+        assert (plain.value.text, plain.negated) == ("red", False)
+        assert (denied.value.text, denied.negated, denied.nearest) == ("red", True, ("red", 1.0))
+
+    run(work)
+
+
 def test_what_reads_the_same_is_nearest_and_costs_no_vector(tokenizer: Tokenizer) -> None:
     async def work() -> None:
         scorer = FirstWord(tokenizer)

@@ -65,6 +65,37 @@ def test_an_entry_that_reads_otherwise_is_one_of_the_values_kind(client: TestCli
     assert 0 < nearest["similarity"] <= 1
 
 
+NEGATED: dict[str, Any] = {"text": "Blue office chair without armrests, not red", "attributes": ["color", "feature"]}
+
+
+def marked(answer: Any) -> dict[str, bool]:
+    """By their words whether values are marked as negated."""
+    values = [value for found in answer["attributes"] for value in found["values"]]
+    assert all(value.get("negated", True) is True for value in values)
+    return {value["text"]: "negated" in value for value in values}
+
+
+def test_a_value_that_the_text_denies_is_marked(client: TestClient) -> None:
+    found = marked(post(client, NEGATED))
+    assert found == {"Blue": False, "armrests": True, "red": True}
+
+
+def test_a_value_that_holds_its_own_cue_is_a_plain_one(client: TestClient) -> None:
+    found = marked(post(client, {"text": "non-slip bath mat, sugar free", "attributes": ["feature"]}))
+    assert found == {"non-slip": False, "sugar free": False}
+
+
+def test_a_denied_value_beyond_what_negation_reads_at_once_is_marked(client: TestClient) -> None:
+    text = "Blue office chair," + " " * 2_500 + "not red"
+    assert marked(post(client, {"text": text, "attributes": ["color"]})) == {"Blue": False, "red": True}
+
+
+def test_a_batch_marks_what_texts_deny(client: TestClient) -> None:
+    (answer,) = post(client, {"requests": [NEGATED]}, BATCH)["results"]
+    assert answer["attributes"] == post(client, NEGATED)["attributes"]
+    assert marked(answer)["red"] is True
+
+
 def test_a_text_that_goes_on_where_the_model_stops_reading_is_told(patient: TestClient) -> None:
     asked = [{"text": "red wool rug " * times, "attributes": ["color"]} for times in (127, 128)]
     assert [post(patient, body)["truncated"] for body in asked] == [False, True]
@@ -117,6 +148,7 @@ def test_a_batch_answers_each_request_for_itself(client: TestClient) -> None:
     results = post(client, {"requests": [GOOD, GOOD | {"text": ""}, "text", GOOD]}, BATCH)["results"]
     assert ["error" in result for result in results] == [False, True, True, False]
     assert results[1]["error"]["field"] == "text"
+    assert results[2]["error"]["message"] == "body: Input should be an object"
     assert results[0]["attributes"] == results[3]["attributes"] == post(client, GOOD)["attributes"]
 
 

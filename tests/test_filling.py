@@ -113,6 +113,23 @@ def test_marks_of_an_earlier_run_stay(tmp_path: Path, reader: Reader) -> None:
     assert set(guitar["filled"]) == {"brand", "color"}
 
 
+NOT_RED: dict[str, Any] = {"id": 1, "title": "Office chair without armrests, not red", "attributes": {}}
+
+
+def test_what_a_title_denies_is_not_filled(tmp_path: Path, reader: Reader) -> None:
+    blue = NOT_RED | {"title": "Blue office chair, not red"}
+    of_text = NOT_RED | {"text": "A blue office chair."}
+    done = job(tmp_path, [NOT_RED, blue, of_text], attributes=["color"])
+    run(done, VERSION, reader)
+    assert [product["attributes"].get("color") for product in written(done)] == [None, "Blue", "blue"]
+
+
+def test_a_value_that_holds_its_own_cue_is_filled(tmp_path: Path, reader: Reader) -> None:
+    done = job(tmp_path, [NOT_RED | {"title": "non-slip bath mat"}], attributes=["feature"])
+    run(done, VERSION, reader)
+    assert written(done)[0]["attributes"] == {"feature": "non-slip"}
+
+
 def test_an_attributes_own_name_is_no_value_of_it(tmp_path: Path, reader: Reader) -> None:
     done = job(tmp_path, [HOODIE], attributes=["size"])
     run(done, VERSION, reader)
@@ -296,6 +313,12 @@ def test_values_are_named_as_the_vocabulary_names_them(tmp_path: Path, reader: R
     assert (flat["attributes"]["color"], flat["filled"]["color"]["text"]) == ("BLUE", "Nautical Navy")
     assert flat["attributes"]["material"] == "Leather"
     assert "agreement" not in flat["filled"]["brand"]
+
+
+def test_what_a_title_denies_is_not_named_as_the_vocabulary_names_it(tmp_path: Path, reader: Reader) -> None:
+    done = job(tmp_path, [NOT_RED], attributes=["color"], vocabulary=vocabulary(tmp_path, {"color": ["Red", "Blue"]}))
+    run(done, VERSION, reader)
+    assert written(done) == [NOT_RED]
 
 
 def test_a_value_that_no_entry_agrees_with_is_not_filled(tmp_path: Path, reader: Reader) -> None:

@@ -51,6 +51,13 @@ def test_what_texts_state_is_filled_as_without_pictures(tmp_path: Path, seeing: 
         assert product["filled"]["material"]["source"] == "text"
 
 
+def test_pictures_do_not_fill_what_texts_deny(tmp_path: Path, seeing: Path) -> None:
+    lines = [p | {"title": f"rug, not {truth['color']}"} for p, truth in zip(ASKED, TRUTHS, strict=True)]
+    done, _ = filled(tmp_path, seeing, lines)
+    found = [product["attributes"].get("color") for product in done]
+    assert not [color for color, truth in zip(found, TRUTHS, strict=True) if color == truth["color"]]
+
+
 def test_a_bundle_that_reads_no_pictures_leaves_them_and_tells_so(tmp_path: Path) -> None:
     done, report = filled(tmp_path, None, ASKED[:3])
     assert [product["image_embedding"] for product in done] == [product["image_embedding"] for product in ASKED[:3]]

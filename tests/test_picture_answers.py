@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -129,8 +130,25 @@ def test_a_picture_without_a_vocabulary_is_refused(sees: TestClient) -> None:
     assert (error["code"], error["field"]) == ("no_vocabulary", "vocabulary")
 
 
-def test_a_bundle_that_reads_no_pictures_says_so(client: TestClient) -> None:
-    response = client.post(PATH, json=body(NEW[0]))
+def test_what_the_text_denies_is_not_taken_as_what_it_states(sees: TestClient) -> None:
+    asked = {"attributes": ["material"], "vocabulary": {"material": MATERIALS}}
+    for stated, denied in pairwise(MATERIALS):
+        found = chosen(sees, NEW[0], text=f"{stated} rug, not {denied}", **asked)
+        assert (found["material"]["entry"], found["material"]["source"]) == (stated, "text")
+
+
+def test_what_the_text_denies_is_not_chosen_with_the_picture(sees: TestClient) -> None:
+    product = NEW[0]
+    color = product["attributes"]["color"]
+    asked = body(product, text=f"rug, not {color}", attributes=["color"], vocabulary={"color": COLORS})
+    (found,) = sees.post(PATH, json=asked).json()["attributes"]
+    assert [(value["text"], value["negated"]) for value in found["values"]] == [(color, True)]
+    assert found.get("chosen", {}).get("entry") != color
+
+
+@pytest.mark.parametrize("vocabulary", [VOCABULARY, None])
+def test_a_bundle_that_reads_no_pictures_says_so(client: TestClient, vocabulary: object) -> None:
+    response = client.post(PATH, json=body(NEW[0], vocabulary=vocabulary))
     error = response.json()["error"]
     assert (response.status_code, error["field"]) == (422, "image_embedding")
     assert error["message"].startswith("this bundle reads no pictures: leave image_embedding out")

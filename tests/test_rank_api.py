@@ -101,6 +101,48 @@ def test_a_thousand_products_are_ranked(patient: TestClient) -> None:
     assert len(post(patient, {"query": "rug 3 ft", "products": products})["results"]) == 1000
 
 
+def test_a_thousand_products_of_two_hundred_attributes_are_one_request(patient: TestClient) -> None:
+    named = {f"attribute {n:03}": f"value {n % 9}" for n in range(200)}
+    products = [{"id": str(n), "title": f"Rug {n % 7}", "attributes": named} for n in range(1000)]
+    content = json.dumps({"query": "rug value 3", "products": products})
+    assert len(content) > 5_500_000
+    answer = patient.post(PATH, content=content).json()
+    assert (len(answer["results"]), len(answer["weights"])) == (1000, 200)
+
+
+def test_of_more_than_256_names_those_that_most_products_have_are_weighed(patient: TestClient) -> None:
+    products = [
+        {"id": str(p), "title": "Rug", "attributes": {"color": "red"} | {f"name {p} {n}": 1 for n in range(150)}}
+        for p in range(2)
+    ]
+    weights = post(patient, {"query": "rug", "products": products})["weights"]
+    assert len(weights) == 256
+    assert "color" in [each["attribute"] for each in weights]
+
+
+@pytest.mark.parametrize(
+    ("null", "absent"),
+    [
+        ({"title": None, "attributes": None}, {}),
+        (
+            {"title": "Rug", "attributes": {"product_colour": ["red", None]}},
+            {"attributes": {"product_colour": ["red"]}},
+        ),
+    ],
+)
+def test_what_is_null_is_as_good_as_absent(client: TestClient, null: dict[str, Any], absent: dict[str, Any]) -> None:
+    body = {"query": "red rug", "products": [{"id": "a", "title": null.get("title") or ""} | absent], "explain": True}
+    nulls = body | {"products": [{"id": "a"} | null], "preferences": None}
+    assert post(client, nulls)["results"] == post(client, body)["results"]
+
+
+@pytest.mark.parametrize("strength", ["NaN", "Infinity", "-1e999"])
+def test_a_strength_that_is_no_number_is_told(client: TestClient, strength: str) -> None:
+    body = json.dumps({"query": "rug", "products": [{"id": "a"}], "preferences": {"color": {"red": "STRENGTH"}}})
+    error = client.post(PATH, content=body.replace('"STRENGTH"', strength)).json()["error"]
+    assert (error["code"], error["field"]) == ("finite_number", "preferences.color.red")
+
+
 @pytest.mark.parametrize(
     "value", ["1e999 GB", "9" * 400, "ラグ red ковёр 地毯 🧶", "", "-", [], ["red", 1, True], None, 10**400, -0.0]
 )

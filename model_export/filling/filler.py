@@ -12,6 +12,7 @@ from model_export.filling.products import FIELDS, Product
 from model_export.filling.reading import Reader
 from model_export.filling.seeing import Seer
 from model_export.filling.vocabularies import Vocabulary
+from service.matching.wording import normalised
 from service.pictures import Choice
 from service.text import Value
 
@@ -34,9 +35,13 @@ class Filler:
     seer: Seer | None = None
 
     def found(self, products: Sequence[Product], missing: Sequence[Sequence[str]]) -> list[Found]:
-        """For each product what was found of the attributes that it misses. Raises ModelFailed."""
+        """For each product what was found of the attributes that it misses, but for what its texts deny.
+
+        Raises ModelFailed.
+        """
         found: list[Found] = [{} for _ in products]
         stated: list[dict[str, tuple[str, Value]]] = [{} for _ in products]
+        ruled_out: list[set[tuple[str, str]]] = [set() for _ in products]
         for field in FIELDS:
             asked = [
                 (place, left)
@@ -44,15 +49,20 @@ class Filler:
                 if product.get(field) and (left := [name for name in names if name not in found[place]])
             ]
             answers = self.reader.values([(products[place][field], names) for place, names in asked])
-            for (place, names), values in zip(asked, answers, strict=True):
-                for name, value in zip(names, values, strict=True):
+            for (place, names), answer in zip(asked, answers, strict=True):
+                for name, (value, denied) in zip(names, answer, strict=True):
+                    ruled_out[place] |= {(name, text) for text in denied}
                     if value:
                         stated[place].setdefault(name, (field, value))
                     if value and (told := self._told(name, value, field)):
                         found[place][name] = told
         if self.seer:
-            for each, of_texts, seen in zip(found, stated, self.seer.found(products, missing, stated), strict=True):
-                each |= {name: _seen(*chosen, of_texts.get(name)) for name, chosen in seen.items()}
+            for place, seen in enumerate(self.seer.found(products, missing, stated)):
+                found[place] |= {
+                    name: _seen(entry, choice, stated[place].get(name))
+                    for name, (entry, choice) in seen.items()
+                    if (name, normalised(entry)) not in ruled_out[place]
+                }
         return found
 
     def _told(self, name: str, value: Value, field: str) -> dict[str, Any] | None:

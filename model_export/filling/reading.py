@@ -9,12 +9,14 @@ Knows: rows, batches, threads. Does not know: catalogues, vocabularies.
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_export.evaluation import Scorer
 from service import scoring
+from service.denial import denied, ruled_out, surest
 from service.matching.wording import normalised
 from service.scoring import RowScores
 from service.text import QueryTokens, Row, Tokenizer, Value, longest_row, pack, row_alone, values
@@ -22,6 +24,15 @@ from service.text import QueryTokens, Row, Tokenizer, Value, longest_row, pack, 
 BATCH_ROWS = 16
 MOST_CHARACTERS = 10_000
 """Of a longer text the rest is not looked at; `/v1/extract` takes no longer one."""
+
+
+class Told(NamedTuple):
+    """What a text tells of an attribute: the most confident value that it does not deny, None where there is none, and
+    what it denies of it, normalised.
+    """
+
+    value: Value | None
+    ruled_out: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +44,8 @@ class Reader:
     threshold: float
     threads: int
 
-    def values(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[list[Value | None]]:
-        """For each text and names of attributes: by name the most confident value, None where there is none.
+    def values(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[list[Told]]:
+        """For each text and names of attributes: what it tells of each.
 
         The name itself is no value, though the model may take it for one: "Size" in "black, size L".
         """
@@ -44,13 +55,14 @@ class Reader:
             for place, (query, (_, names)) in enumerate(zip(queries, asked, strict=True))
             for row in self._rows(query, names)
         ]
-        found: list[list[Value | None]] = [[] for _ in asked]
+        found: list[list[Told]] = [[] for _ in asked]
         for (place, _), scores in zip(laid, self._scores([row for _, row in laid]), strict=True):
             text, query = asked[place][0], queries[place]
             for pair in scoring.pair_scores(scores, query.word_of, threshold=self.threshold):
                 name = normalised(self.tokenizer.plain(asked[place][1][len(found[place])]))
                 stated = [value for value in values(text, query, pair.spans) if normalised(value.text) != name]
-                found[place].append(max(stated, key=lambda value: value.confidence, default=None))
+                negated = denied(text, stated)
+                found[place].append(Told(surest(stated, negated), ruled_out(stated, negated)))
         return found
 
     def _rows(self, query: QueryTokens, names: Sequence[str]) -> list[Row]:

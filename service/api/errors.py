@@ -25,6 +25,7 @@ from service.errors import (
     LedgerAway,
     ModelFailed,
     NotReady,
+    NoVocabulary,
     Overloaded,
     RankerError,
     RateLimited,
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 STATUSES: dict[type[RankerError], int] = {
     BadInput: 422,
+    NoVocabulary: 422,
     EventRefused: 422,
     RuleRefused: 422,
     SwapRefused: 422,
@@ -66,6 +68,8 @@ DESCRIPTIONS = {
     503: "Too much is waiting, or no answer can be had in time; `Retry-After` says when to try again.",
     504: "The answer did not come in time.",
 }
+NOT_AN_OBJECT = "Input should be an object"
+"""Of an element of a list, too, of which pydantic would name the class that it was to be."""
 NOT_JSON = ("json_invalid", "the body is not JSON in UTF-8")
 INTERNAL = ("internal", "something went wrong here; the log has it under the request's id")
 
@@ -107,7 +111,8 @@ def _invalid(errors: Sequence[Mapping[str, Any]]) -> ErrorAnswer:
         return _answer(*NOT_JSON)
     place = [str(part) for part in first["loc"] if part != "body"] or [first.get("ctx", {}).get("field", "body")]
     field = ".".join(place).encode("utf-8", "backslashreplace").decode()[:200]
-    return _answer(first["type"], f"{field}: {first['msg']}", field)
+    message = NOT_AN_OBJECT if first["type"] == "model_type" else first["msg"]
+    return _answer(first["type"], f"{field}: {message}", field)
 
 
 def _response(status: int, content: ErrorAnswer) -> Response:

@@ -4,7 +4,7 @@ Knows: pydantic, the shape of requests and answers. Does not know: how values ar
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, NotRequired, Self
+from typing import Annotated, Any, Literal, NotRequired, Self
 
 from fastapi import Request
 from pydantic import ConfigDict, Field, SkipValidation, StringConstraints, model_validator
@@ -76,13 +76,6 @@ class ExtractRequest(Wire):
     )
 
     @model_validator(mode="after")
-    def _something_to_choose(self) -> Self:
-        if self.image_embedding is not None and not self.vocabulary:
-            what = "it is missing: a picture says which of its values applies, so image_embedding wants one"
-            raise PydanticCustomError("no_vocabulary", what, {"field": "vocabulary"})
-        return self
-
-    @model_validator(mode="after")
     def _each_once(self) -> Self:
         check_texts(self.text, self.attributes)
         asked = set(self.attributes)
@@ -124,9 +117,13 @@ class NearestAnswer(TypedDict):
 
 
 class StatedValueAnswer(ValueAnswer):
-    """Words of the text that state an attribute; `nearest` is there where the attribute has a vocabulary."""
+    """Words of the text that state an attribute; `nearest` is there where the attribute has a vocabulary.
+
+    `negated` is there where the text denies them: "red" in "not red", but not "non-slip", which is a kind of its own.
+    """
 
     nearest: NotRequired[NearestAnswer]
+    negated: NotRequired[Literal[True]]
 
 
 class ChosenAnswer(TypedDict):
@@ -142,7 +139,7 @@ class ChosenAnswer(TypedDict):
 
 class ExtractedAnswer(TypedDict):
     """One attribute, with no values where the text states none; `chosen` where it has a vocabulary and there is a
-    picture.
+    picture, and the text does not deny what they would choose.
     """
 
     attribute: str
@@ -225,4 +222,6 @@ def _value_answer(found: StatedValue) -> StatedValueAnswer:
     answer: StatedValueAnswer = {"text": text, "start": start, "end": end, "confidence": confidence}
     if found.nearest:
         answer["nearest"] = {"entry": found.nearest.entry, "similarity": found.nearest.similarity}
+    if found.negated:
+        answer["negated"] = True
     return answer

@@ -64,6 +64,7 @@ def _finite(value: float) -> float:
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 ValueText = Annotated[str, StringConstraints(max_length=MAX_VALUE_CHARACTERS)]
 Number = Annotated[float, AfterValidator(_finite)]
+Strength = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 ScalarValue = bool | int | Number | ValueText
 
 
@@ -80,19 +81,24 @@ class ValueShapes:
         }
 
 
-AnyValue = Annotated[ScalarValue | Annotated[list[ScalarValue], Field(max_length=MAX_ELEMENTS)], ValueShapes()] | None
+Elements = Annotated[list[ScalarValue | None], Field(max_length=MAX_ELEMENTS)]
+AnyValue = Annotated[ScalarValue | Elements, ValueShapes()] | None
 
 
 class ProductRequest(Wire):
-    """A product; without a title it is read by its values."""
+    """A product; without a title it is read by its values. What is null is as good as absent."""
 
     id: Id
-    title: str = Field("", max_length=MAX_TITLE_CHARACTERS)
-    attributes: dict[Attribute, AnyValue] = Field({}, max_length=MAX_PRODUCT_ATTRIBUTES)
+    title: str | None = Field(None, max_length=MAX_TITLE_CHARACTERS)
+    attributes: dict[Attribute, AnyValue] | None = Field(None, max_length=MAX_PRODUCT_ATTRIBUTES)
 
 
 class RankRequest(Wire):
-    """A query and the products to put in order."""
+    """A query and the products to put in order.
+
+    Their attributes may have 2,000 names together. Of more than 256 those that most products have are weighed; the
+    others are read only as words of a product that has no title.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [RUGS, RUGS | {"explain": True, "preferences": {"material": {"wool": 0.5}}}]}
@@ -100,15 +106,14 @@ class RankRequest(Wire):
 
     query: Query
     products: list[ProductRequest] = Field(
-        description=f"Each with an id of its own. Their attributes may have {MAX_NAMES} names together; the 256 that "
-        "most products have are weighed. A value is a text, a number, a yes or no, or a list of these.",
+        description="Each with an id of its own. A value is a text, a number, a yes or no, or a list of these.",
         min_length=1,
         max_length=MAX_PRODUCTS,
     )
     top_k: int | None = Field(None, ge=1, description="Answer only the first so many.")
     explain: bool = Field(False, description="Also answer each score's `terms`: their values add up to it.")
-    preferences: dict[Attribute, dict[ValueText, Annotated[float, Field(ge=-1, le=1)]]] = Field(
-        {},
+    preferences: dict[Attribute, dict[ValueText, Strength]] | None = Field(
+        None,
         description="How strongly values of attributes are wanted (below 0: not wanted) where the query states none.",
         max_length=MAX_PREFERENCES,
     )
@@ -127,12 +132,12 @@ class RankRequest(Wire):
     def _each_once(self) -> Self:
         if len({product.id for product in self.products}) < len(self.products):
             raise PydanticCustomError("duplicate", "two products have one id", {"field": "products"})
-        names = {name for product in self.products for name in product.attributes}
+        names = {name for product in self.products for name in product.attributes or ()}
         if len(names) > MAX_NAMES:
             raise PydanticCustomError(
                 "too_long", f"the attributes have more than {MAX_NAMES} names", {"field": "products"}
             )
-        if any(len(values) > MAX_ELEMENTS for values in self.preferences.values()):
+        if any(len(values) > MAX_ELEMENTS for values in (self.preferences or {}).values()):
             raise PydanticCustomError(
                 "too_long", f"an attribute has more than {MAX_ELEMENTS} values", {"field": "preferences"}
             )
@@ -216,7 +221,7 @@ async def rank(body: RankRequest, request: Request, deadline: float) -> RankAnsw
     with state(request)["deployments"].current.used() as deployment, counted(state(request)["telemetry"]):
         check_query_id(request, body.query_id)
         person = person_of(request, body.user_id)
-        products = [Product(each.title, known_values(each.attributes)) for each in body.products]
+        products = [Product(each.title or "", known_values(each.attributes or {})) for each in body.products]
         ranking = await deployment.ranker.rank(
             body.query,
             products,
@@ -235,9 +240,13 @@ async def rank(body: RankRequest, request: Request, deadline: float) -> RankAnsw
     return answer
 
 
-def known_values(attributes: Mapping[str, Value | None]) -> dict[str, Value]:
-    """What is not null."""
-    return {name: value for name, value in attributes.items() if value is not None}
+def known_values(attributes: Mapping[str, ScalarValue | list[ScalarValue | None] | None]) -> dict[str, Value]:
+    """What is not null, of lists, too."""
+    return {name: _without_null(value) for name, value in attributes.items() if value is not None}
+
+
+def _without_null(value: ScalarValue | list[ScalarValue | None]) -> Value:
+    return [each for each in value if each is not None] if isinstance(value, list) else value
 
 
 def _answer(ranking: Ranking, body: RankRequest, bundle: Bundle) -> RankAnswer:

@@ -1,7 +1,8 @@
 """The same order in the shapes of other services, so that a client of theirs works by changing the address.
 
 - `POST /v2/rerank`: Cohere's, version 2.
-- `POST /rerank`: with `documents` Jina's, with `texts` that of Hugging Face's text-embeddings-inference.
+- `POST /rerank`, and `/v1/rerank` as Jina has it: with `documents` Jina's, with `texts` that of Hugging Face's
+  text-embeddings-inference. Jina's `usage` is not answered: a text whose vector is kept is not made tokens again.
 
 Scores are ours put between 0 and 1 by a logistic function; they are no ratios and no probabilities.
 
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal, NotRequired, Self
 
 from fastapi import Request
-from pydantic import ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
@@ -26,18 +27,17 @@ from service.ranking import Ranking
 from service.relevance import Product
 
 MAX_DOCUMENT_CHARACTERS = 20_000
+"""Of a longer document the rest is not looked at."""
 STEEPNESS, MIDDLE = 6.0, 0.5
 """Of the logistic function: a score of `MIDDLE` becomes a half."""
 
-Text = Annotated[str, StringConstraints(max_length=MAX_DOCUMENT_CHARACTERS)]
-
 
 class DocumentRequest(Wire):
-    """A document with attributes."""
+    """A document with attributes. What is null is as good as absent."""
 
-    title: Text = ""
-    text: Text = ""
-    attributes: dict[Attribute, AnyValue] = Field({}, max_length=MAX_PRODUCT_ATTRIBUTES)
+    title: str | None = None
+    text: str | None = None
+    attributes: dict[Attribute, AnyValue] | None = Field(None, max_length=MAX_PRODUCT_ATTRIBUTES)
 
 
 def _shape(document: object) -> str | None:
@@ -45,7 +45,7 @@ def _shape(document: object) -> str | None:
 
 
 Document = Annotated[
-    Annotated[Text, Tag("text")] | Annotated[DocumentRequest, Tag("object")],
+    Annotated[str, Tag("text")] | Annotated[DocumentRequest, Tag("object")],
     Discriminator(
         _shape,
         custom_error_type="document_type",
@@ -65,7 +65,7 @@ class CohereRequest(Wire):
         json_schema_extra={"examples": [{"model": "any", "query": "red rug", "documents": ["blue rug", "red rug"]}]},
     )
 
-    model: str = ""
+    model: str | None = None
     query: Query
     documents: Documents
     top_n: int | None = Field(None, ge=1)
@@ -93,11 +93,11 @@ class RerankRequest(Wire):
     query: Query
     documents: Documents | None = None
     texts: Documents | None = None
-    model: str = ""
+    model: str | None = None
     top_n: int | None = Field(None, ge=1)
-    return_documents: bool = False
-    return_text: bool = False
-    raw_scores: bool = Field(False, description="Answer our own scores, which are not between 0 and 1.")
+    return_documents: bool | None = Field(None, description="Answer each of the `documents`, too; so unless false.")
+    return_text: bool | None = Field(None, description="Answer each of the `texts`, too; not so unless true.")
+    raw_scores: bool | None = Field(None, description="Answer our own scores, which are not between 0 and 1.")
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
@@ -115,7 +115,7 @@ class CohereResult(TypedDict):
 
 
 class JinaResult(CohereResult):
-    """The same with the document, where that was asked for."""
+    """The same with the document, an object as it was sent, a text as the `text` of one."""
 
     document: NotRequired[dict[str, Any]]
 
@@ -170,7 +170,9 @@ async def rerank(body: RerankRequest, request: Request, deadline: float) -> Jina
     return {
         "object": "list",
         "model": model,
-        "results": [_jina(index, score, documents[index] if body.return_documents else None) for index, score in found],
+        "results": [
+            _jina(index, score, None if body.return_documents is False else documents[index]) for index, score in found
+        ],
     }
 
 
@@ -191,15 +193,17 @@ async def _ranked(request: Request, query: str, documents: Sequence[Document], d
 
 def _product(document: Document) -> Product:
     if isinstance(document, str):
-        return Product(document, {})
+        return Product(document[:MAX_DOCUMENT_CHARACTERS], {})
     text = " ".join(filter(None, (document.title, document.text)))
-    return Product(text, known_values(document.attributes))
+    return Product(text[:MAX_DOCUMENT_CHARACTERS], known_values(document.attributes or {}))
 
 
 def _jina(index: int, score: float, document: Document | None) -> JinaResult:
     result: JinaResult = {"index": index, "relevance_score": score}
     if document is not None:
-        result["document"] = {"text": document} if isinstance(document, str) else document.model_dump()
+        result["document"] = (
+            {"text": document} if isinstance(document, str) else document.model_dump(exclude_unset=True)
+        )
     return result
 
 

@@ -146,6 +146,7 @@ def add_routes(app: FastAPI, settings: Settings) -> None:
     app.router.add_api_route("/v1/weights/batch", weights_batch, tags=["weights"], **asking)
     app.router.add_api_route("/v1/rank", ranking.rank, tags=["products"], **asking)
     app.router.add_api_route("/rerank", reranking.rerank, tags=["products"], **asking)
+    app.router.add_api_route("/v1/rerank", reranking.rerank, tags=["products"], **asking)
     app.router.add_api_route("/v2/rerank", reranking.cohere, tags=["products"], **asking)
     app.router.add_api_route("/v1/extract", extraction.extract, tags=["values"], **asking)
     app.router.add_api_route("/v1/extract/batch", extraction.extract_batch, tags=["values"], **asking)

@@ -1,0 +1,43 @@
+"""Which of the values that a text states it denies: "red" in "not red", but not "non-slip", whose cue is its own.
+
+Knows: how a long text is read piece by piece. Does not know: which words negate, how values are found.
+"""
+
+from collections.abc import Iterable, Set
+
+from service.matching.negation import Span, negated_spans
+from service.matching.wording import MOST_CHARACTERS, normalised
+from service.text import Value
+
+STEP = MOST_CHARACTERS // 4
+"""Negation reads the beginning of a text alone; so it is given a piece that begins a step or two before the value."""
+
+
+def denied(text: str, values: Iterable[Value]) -> frozenset[Value]:
+    """Those of a text's values that lie wholly inside what it negates, of which a cue is no part."""
+    begun = {value: max(0, value.start // STEP - 1) * STEP for value in values}
+    spans = {first: _negated(text, first) for first in set(begun.values())}
+    return frozenset(
+        value
+        for value, first in begun.items()
+        if any(start <= value.start and value.end <= end for start, end in spans[first])
+    )
+
+
+def surest(values: Iterable[Value], negated: Set[Value]) -> Value | None:
+    """The most confident of an attribute's values that are not among those negated, None where there is none."""
+    return max((value for value in values if value not in negated), key=lambda value: value.confidence, default=None)
+
+
+def ruled_out(values: Iterable[Value], negated: Set[Value]) -> frozenset[str]:
+    """What an attribute's values say, normalised, where all that say it are negated."""
+    texts: dict[bool, set[str]] = {True: set(), False: set()}
+    for value in values:
+        texts[value in negated].add(normalised(value.text))
+    return frozenset(texts[True] - texts[False])
+
+
+def _negated(text: str, first: int) -> list[Span]:
+    """The negated spans of the piece that begins at `first`, or at the next blank: half a word may read as a cue."""
+    begin = max(first, text.find(" ", first, first + STEP)) if first else 0
+    return [(begin + start, begin + end) for start, end in negated_spans(text[begin:])]
