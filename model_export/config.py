@@ -44,6 +44,8 @@ class Source(_Section):
     """Without `dev`: this share of the records, by the hash of their key, is the dev half."""
     catalogue: Path | None = None
     """Of the reader `ubi`: the folder of the catalogue, beside `train`, that the products of the events are in."""
+    first_position: Literal[0, 1] = 1
+    """Of the same: what the events call the first position. What `python -m service events` writes counts from 1."""
     language: Literal["en", "zh-CN", "zh-TW", "ja", "de", "es", "fr", "pt-BR"] = "en"
     """Of the readers `taxonomy` and `taxonomy_values`: the language of kinds, attribute names and values."""
     english_names: float = Field(default=0.0, ge=0, le=1)

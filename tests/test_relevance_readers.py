@@ -9,7 +9,9 @@ from test_catalogues import write_chorus, write_esci
 from test_readers import gains, keyed, read
 
 from model_export.catalogues import CatalogueProduct
+from model_export.config import Source
 from model_export.readers.judgments import separation
+from model_export.readers.ubi import Reading
 from model_export.records import BadRecord, Record
 
 PENCIL: dict[str, Any] = {
@@ -167,12 +169,12 @@ def on(event: dict[str, Any], item: str, ordinal: int | None = 0, **changes: Any
     return event | {"event_attributes": {"object": {"object_id": item}, "position": position}} | changes
 
 
-def behaved(folder: Path, *events: Any) -> list[Record]:
+def behaved(folder: Path, *events: Any, first: int = 0) -> list[Record]:
     (folder / "ubi").mkdir()
     (folder / "shop").mkdir()
     (folder / "ubi" / "ubi_queries.json").write_text(json.dumps(QUERY) + "\n", encoding="utf-8")
     (folder / "ubi" / "ubi_events.json").write_text("".join(json.dumps(e) + "\n" for e in events), encoding="utf-8")
-    return read("ubi", folder / "ubi", catalogue=write_esci(folder / "shop", PENCIL, PEN))
+    return read("ubi", folder / "ubi", catalogue=write_esci(folder / "shop", PENCIL, PEN), first_position=first)
 
 
 def clicked(record: Record) -> dict[str, float]:
@@ -197,6 +199,12 @@ def test_ubi_clicks_further_down_gain_more(tmp_path: Path) -> None:
 def test_ubi_clicks_far_down_gain_no_more_than_the_least_propensity_gives(tmp_path: Path) -> None:
     (record,) = behaved(tmp_path, CLICK, on(CLICK, "B02", 10**6))
     assert clicked(record) == {PENCIL["title"]: 0.1, PEN["title"]: 1.0}
+
+
+def test_ubi_positions_may_count_from_1_and_do_so_unless_told_otherwise(tmp_path: Path) -> None:
+    (record,) = behaved(tmp_path, on(CLICK, "B01", 1), on(CLICK, "B02", 4), first=1)
+    assert clicked(record) == {PENCIL["title"]: 0.5, PEN["title"]: 1.0}
+    assert Source.model_fields["first_position"].default == Reading().first_position == 1
 
 
 def test_ubi_clicks_at_unknown_positions_count_as_at_the_first(tmp_path: Path) -> None:
@@ -245,6 +253,12 @@ def test_ubi_without_a_catalogue_has_no_products(tmp_path: Path) -> None:
     behaved(tmp_path, CLICK, on(CLICK, "B02", action_name="impression"), SEARCH, FILTER)
     (record,) = read("ubi", tmp_path / "ubi")
     assert (record.query, record.products) == ("handbag", ())
+
+
+@pytest.mark.parametrize("nobody", [None, ""])
+def test_ubi_events_that_name_no_query_are_left_out(tmp_path: Path, nobody: str | None) -> None:
+    lost = (event | {"query_id": nobody} for event in (SEARCH, FILTER, FILTER | {"user_query": "kaweco"}))
+    assert behaved(tmp_path, *lost) == []
 
 
 @pytest.mark.parametrize("broken", [[], {"query_id": "1"}])

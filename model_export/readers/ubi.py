@@ -56,7 +56,7 @@ class Reading:
     query, where events name clients.
     """
 
-    first_position: int = 0
+    first_position: int = 1
     most_of_client: float = math.inf
 
 
@@ -71,7 +71,7 @@ def ubi(path: Path, source: Source, _seed: int) -> Iterator[Keyed]:
     Raises BadRecord.
     """
     products = {product.id: product for product in catalogues.read(source.catalogue)} if source.catalogue else {}
-    for query, behaviour in behaviours(path).items():
+    for query, behaviour in behaviours(path, Reading(source.first_position)).items():
         if record := record_of(query, behaviour, products):
             yield query, record
 
@@ -91,19 +91,22 @@ def _normalised(products: list[tuple[float, CatalogueProduct]]) -> list[tuple[fl
 
 
 def behaviours(folder: Path, reading: Reading = Reading()) -> dict[str, Behaviour]:
-    """By query text what was done after it, from a folder's events and queries. Raises BadRecord."""
+    """By query text what was done after it, from a folder's events and queries. Events that name no query are left out.
+
+    Raises BadRecord.
+    """
     queries = {
         str(line["query_id"]): str(line["user_query"])
         for line in json_lines(folder / QUERIES, "query_id", "user_query")
     }
-    events = list(json_lines(folder / EVENTS, "action_name"))
+    events = [event for event in json_lines(folder / EVENTS, "action_name") if event.get("query_id")]
     for event in events:
         if text := _asked(event):
-            queries.setdefault(str(event.get("query_id")), text)
+            queries.setdefault(str(event["query_id"]), text)
     found: dict[str, Behaviour] = defaultdict(Behaviour)
     of_client: Counter[tuple[str, str]] = Counter()
     for event in events:
-        query = queries.get(str(event.get("query_id")), "").strip().lower()
+        query = queries.get(str(event["query_id"]), "").strip().lower()
         if query:
             client = str(event.get("client_id") or "")
             capped = bool(client) and of_client[client, query] >= reading.most_of_client
