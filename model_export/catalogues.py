@@ -73,20 +73,26 @@ def _esci(path: Path) -> Iterator[CatalogueProduct]:
 
     The kind is the last category that is no generic one and not the first, which is a department.
     """
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
+    with gzip.open(path) as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                product = json.loads(line)
+                product = json.loads(line.decode())
                 kinds = [name.lower() for name in product["category"][1:]]
                 attributes = {name: product[name] for name in ("brand", "color", "price")}
                 yield CatalogueProduct(
-                    product["asin"],
-                    product["title"],
+                    *_named(product["asin"], product["title"]),
                     next((kind for kind in reversed(kinds) if kind not in GENERIC), None),
                     {name: text for name, value in attributes.items() if (text := _text(value))},
                 )
             except (ValueError, KeyError, TypeError) as error:
                 raise BadRecord(f"{path.name}, line {number}: no product of the ESCI extract: {error!r}") from error
+
+
+def _named(name: Any, title: Any) -> tuple[str, str]:
+    """Id and title; an id may be a number, too, for judgements and events write it as text. Raises TypeError."""
+    if not isinstance(name, str | int) or not isinstance(title, str):
+        raise TypeError(f"id and title must be texts, not {name!r} and {title!r}")
+    return str(name), title
 
 
 def _text(value: Any) -> str:
@@ -140,8 +146,7 @@ def _chorus_product(row: Mapping[str, Any], kinds: frozenset[str], typed: frozen
             attributes[name] = _text(value)
     own = attributes.pop(KIND, "").lower()
     return CatalogueProduct(
-        row["id"],
-        row["title"],
+        *_named(row["id"], row["title"]),
         own if own in typed else kind_of(row["title"], kinds),
         {name: text for name, text in attributes.items() if text},
     )

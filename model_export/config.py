@@ -269,7 +269,7 @@ def load(path: Path, *, data: Path | None = None, work: Path | None = None, repl
         return Config.model_validate(content | {key: value for key, value in folders.items() if value is not None})
     except OSError as error:
         raise BadConfig(f"cannot read {path}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadConfig(f"{path} is not TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]

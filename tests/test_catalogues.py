@@ -60,6 +60,7 @@ def write_esci(folder: Path, *products: dict[str, Any]) -> Path:
 
 
 def write_chorus(folder: Path, *products: dict[str, Any]) -> Path:
+    folder.mkdir(exist_ok=True)
     with zipfile.ZipFile(folder / "products-1.json.zip", "w") as archive:
         archive.writestr("1.json", json.dumps(products))
     return folder
@@ -149,6 +150,25 @@ def test_a_folder_without_a_catalogue_is_refused_by_name(tmp_path: Path) -> None
 def test_a_product_that_is_none_is_refused_by_its_line(tmp_path: Path) -> None:
     with pytest.raises(BadRecord, match=r"products\.jsonl\.gz, line 2"):
         catalogues.read(write_esci(tmp_path, MATTRESS, {"asin": "B07"}))
+
+
+def test_a_product_without_a_title_is_refused_by_its_line(tmp_path: Path) -> None:
+    with pytest.raises(BadRecord, match=r"products\.jsonl\.gz, line 1: .*title"):
+        catalogues.read(write_esci(tmp_path, MATTRESS | {"title": None}))
+    with pytest.raises(BadRecord, match="products as Chorus has them"):
+        catalogues.read(write_chorus(tmp_path / "chorus", TONER | {"title": None}))
+
+
+def test_a_byte_that_is_no_utf_8_is_refused_by_its_line(tmp_path: Path) -> None:
+    (tmp_path / "products.jsonl.gz").write_bytes(gzip.compress(b'{"asin": "\xff"}\n'))
+    with pytest.raises(BadRecord, match=r"products\.jsonl\.gz, line 1"):
+        catalogues.read(tmp_path)
+
+
+def test_ids_that_are_numbers_are_read_as_judgements_write_them(tmp_path: Path) -> None:
+    (one,) = catalogues.read(write_esci(tmp_path, MATTRESS | {"asin": 7}))
+    (other,) = catalogues.read(write_chorus(tmp_path / "chorus", TONER | {"id": 8}))
+    assert (one.id, other.id) == ("7", "8")
 
 
 def test_a_zip_file_that_is_none_is_refused_by_name(tmp_path: Path) -> None:

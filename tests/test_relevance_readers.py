@@ -70,7 +70,7 @@ def test_judgments_leave_out_products_that_the_catalogue_lacks(tmp_path: Path) -
 
 
 def test_judgments_of_chorus_gain_by_two_to_their_rating(tmp_path: Path) -> None:
-    products = [{"id": str(number), "title": f"HP {number} toner", "supplier": "HP"} for number in range(4)]
+    products = [{"id": number, "title": f"HP {number} toner", "supplier": "HP"} for number in range(4)]
     rows = "".join(f"toner,{number},{number}\n" for number in range(4))
     (tmp_path / "ratings.csv").write_text("query,product_id,rating\n" + rows, encoding="utf-8")
     (record,) = read("judgments", write_chorus(tmp_path, *products))
@@ -81,6 +81,13 @@ def test_judgments_of_chorus_gain_by_two_to_their_rating(tmp_path: Path) -> None
 def test_judgments_that_are_none_are_refused_by_their_line(tmp_path: Path, row: str) -> None:
     with pytest.raises(BadRecord, match=r"judgments\.csv, line 2"):
         read("judgments", judged(tmp_path, f"query,product_id,label\n{row}\n"))
+
+
+def test_judgments_that_are_not_utf_8_are_refused_by_their_file(tmp_path: Path) -> None:
+    folder = judged(tmp_path)
+    (folder / "judgments.csv").write_bytes(b"query,product_id,label\r\n\xff,B01,E\r\n")
+    with pytest.raises(BadRecord, match=r"judgments\.csv is not UTF-8"):
+        read("judgments", folder)
 
 
 def test_a_folder_without_judgments_is_refused_by_name(tmp_path: Path) -> None:

@@ -102,11 +102,11 @@ def behaviours(folder: Path, reading: Reading = Reading()) -> dict[str, Behaviou
     events = [event for event in json_lines(folder / EVENTS, "action_name") if event.get("query_id")]
     for event in events:
         if text := _asked(event):
-            queries.setdefault(str(event["query_id"]), text)
+            queries.setdefault(str(event.get("query_id")), text)
     found: dict[str, Behaviour] = defaultdict(Behaviour)
     of_client: Counter[tuple[str, str]] = Counter()
     for event in events:
-        query = queries.get(str(event["query_id"]), "").strip().lower()
+        query = queries.get(str(event.get("query_id")), "").strip().lower()
         if query:
             client = str(event.get("client_id") or "")
             capped = bool(client) and of_client[client, query] >= reading.most_of_client
