@@ -104,7 +104,7 @@ def stages(config: Config) -> dict[str, Stage]:
         "sources": Stage(
             raw,
             of_sources,
-            ("sources", "readers", "catalogues", "records", "names"),
+            ("sources", "readers", "catalogues", "products", "records", "names"),
             lambda out: write_sources(config, out),
         ),
         "base": Stage(
@@ -160,7 +160,7 @@ def stages(config: Config) -> dict[str, Stage]:
         "pictures": Stage(
             (quantised, start, *([config.data / config.pictures.catalogue] if config.pictures.catalogue else [])),
             ("pictures", "seed", "value_threshold", *TEXT_OPTIONS),
-            ("pictures", "lessons", "gating", "fusion", "filling"),
+            ("pictures", "lessons", "gating", "fusion", "filling", "products"),
             lambda out: write_pictures(config, quantised, out),
         ),
         "report": Stage(
@@ -172,7 +172,7 @@ def stages(config: Config) -> dict[str, Stage]:
         "constants": Stage(
             (exported, quantised, *(config.data / folder for folder in config.ranking.lists)),
             ("ranking", "sources", "value_threshold", *TEXT_OPTIONS),
-            ("benchmark", "catalogues", "metrics", "pretrained", "readers", "spellings"),
+            ("benchmark", "catalogues", "metrics", "pretrained", "products", "readers", "spellings"),
             lambda out: write_constants(config, exported, quantised, out),
         ),
         "package": Stage(

@@ -1,7 +1,7 @@
 """Product catalogues in one plain form, whatever their files look like.
 
-Knows: the files of two public catalogues, which of their attributes are no attributes of a product (identifiers,
-dates, pictures), how a kind of product is told from a title. Does not know: queries, records.
+Knows: products in our own form, the files of two public catalogues, which of their attributes are no attributes of a
+product (identifiers, dates, pictures), how a kind of product is told from a title. Does not know: queries, records.
 """
 
 import gzip
@@ -14,10 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model_export import products
+from model_export.products import Product
 from model_export.records import BadRecord
 
 KIND = "product type"
 """What the kind is called where it stands among the attributes of a product."""
+
+KINDS = (KIND, "product kind", "kind", "category", "product category")
+"""What catalogues call the attribute that states the kind, those first that say most."""
 
 ESCI_FILE = "products.jsonl.gz"
 CHORUS_FILES = "products-*.json.zip"
@@ -38,13 +43,24 @@ class CatalogueProduct:
         return ({KIND: self.kind} if self.kind else {}) | dict(self.attributes)
 
 
-def read(folder: Path) -> list[CatalogueProduct]:
-    """The products of a catalogue, in the order of its files. Raises BadRecord."""
+def read(path: Path) -> list[CatalogueProduct]:
+    """The products of a catalogue, in their order: a file of lines as `fill` reads them, or the folder of a public set.
+
+    Raises BadRecord.
+    """
+    if path.is_file():
+        return [_own(line) for _, line in products.read(path) if line["title"].strip()]
+    return _public(path)
+
+
+def _public(folder: Path) -> list[CatalogueProduct]:
     if (folder / ESCI_FILE).exists():
         return list(_esci(folder / ESCI_FILE))
     if files := sorted(folder.glob(CHORUS_FILES)):
         return _chorus(files)
-    raise BadRecord(f"{folder.name} is no catalogue: it holds neither {ESCI_FILE} nor {CHORUS_FILES}")
+    raise BadRecord(
+        f"{folder.name} is no catalogue: it holds neither {ESCI_FILE} nor {CHORUS_FILES}; give a file of products"
+    )
 
 
 def by_kind(products: Iterable[CatalogueProduct]) -> dict[str, list[CatalogueProduct]]:
@@ -54,6 +70,23 @@ def by_kind(products: Iterable[CatalogueProduct]) -> dict[str, list[CataloguePro
         if product.kind:
             kinds[product.kind].append(product)
     return kinds
+
+
+def _own(line: Product) -> CatalogueProduct:
+    """A product in our own form. The kind is what its `kind` or `category` says, or else the first of `KINDS` among its
+    attributes, which then is none of them.
+    """
+    given = {name.strip().lower(): line["attributes"][name] for name in products.given(line)}
+    attributes = {name: text for name, value in given.items() if name and (text := _plain(value))}
+    kind = products.kind_of(line) or next((attributes.pop(name) for name in KINDS if name in attributes), None)
+    return CatalogueProduct(str(line["id"]), line["title"], kind and kind.strip().lower(), attributes)
+
+
+def _plain(value: Any) -> str:
+    """A value as text: several with commas between, nothing of what is no plain value."""
+    if isinstance(value, list):
+        return ", ".join(filter(None, map(_plain, value)))
+    return "" if isinstance(value, dict) else _text(value)
 
 
 def _set(words: str) -> frozenset[str]:

@@ -30,7 +30,9 @@ def main(arguments: Sequence[str], *, shipped: Path) -> None:
     )
     parser.add_argument("--count", type=int, default=20_000, help="so many records (default: %(default)s)")
     parser.add_argument(
-        "--catalogue", type=Path, metavar="FOLDER", help="products whose titles are used: ESCI or Chorus"
+        "--catalogue",
+        type=Path,
+        help="products whose titles are used: lines as fill reads them, or a public set's folder",
     )
     parser.add_argument("--config", type=Path, default=shipped, help="the run's TOML file (default: the shipped one)")
     parser.add_argument("--work", type=Path, help="the run's folder (default: the config's)")
