@@ -118,6 +118,8 @@ class Training(_Section):
     """Weight of the loss towards what the `teacher` says, where there is one."""
     misspell: float = Field(default=0.0, ge=0, le=1)
     """Share of the queries in which one letter is wrong."""
+    respell: float = Field(default=0.5, ge=0, le=1)
+    """Share of the records whose attributes are called by other names of the same meaning, half or all of them."""
     r_drop: float = Field(default=0.0, ge=0)
     """Weight of the divergence of two passes with different units dropped; above 0 a step costs twice."""
     lora_rank: int = Field(default=0, ge=0)

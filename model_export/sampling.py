@@ -70,8 +70,18 @@ class Sampler:
         epoch, place = divmod(self._turns[step], per_epoch)
         draw = random.Random(f"{self._config.seed}/{step}")
         places = self._epoch(name, epoch)[place]
-        source, misspell = self._config.sources[name], self._config.training.misspell
-        found = [varied(self._weighed(name, place), source, self._names, draw, misspell=misspell) for place in places]
+        source, options = self._config.sources[name], self._config.training
+        found = [
+            varied(
+                self._weighed(name, place),
+                source,
+                self._names,
+                draw,
+                misspell=options.misspell,
+                respell=options.respell,
+            )
+            for place in places
+        ]
         examples = [one.record for one in found]
         batch = collated(self._tokenizer, examples, self._mean_weight[name])
         batch = replace(batch, importance=source.importance, perturbation=source.perturbation)

@@ -69,6 +69,18 @@ def test_sources_without_any_record_are_refused(tokenizer: Tokenizer) -> None:
         sampler(tokenizer, [])
 
 
+def test_names_are_respelled_only_where_the_run_says_so(tokenizer: Tokenizer) -> None:
+    record = Record("red rug", ("color",), (1.0,), (None,))
+    own = collated(tokenizer, [record]).feed["input_ids"].tolist()
+
+    def plain(respell: float) -> bool:
+        training = options().training.model_copy(update={"respell": respell})
+        drawn = sampler(tokenizer, [record], options().model_copy(update={"training": training}))
+        return all(drawn.batch(step).feed["input_ids"].tolist() == own for step in range(8))
+
+    assert plain(0.0) and not plain(1.0)
+
+
 def test_another_seed_has_other_batches(tokenizer: Tokenizer) -> None:
     records = [numbered(number) for number in range(5)]
     config = options()
