@@ -65,6 +65,11 @@ def label(config: Config, source: str, out: Path, *, catalogue: Path | None, cou
     if not known:
         raise StageFailed(f"{train} is empty: there is nothing to recombine")
     names = list(dict.fromkeys(name for record in known for name in record.attributes))
+    if len(names) > records.MOST_ATTRIBUTES:
+        raise StageFailed(
+            f"the source {source!r} names {len(names)} attributes, a record holds {records.MOST_ATTRIBUTES}: "
+            "take a source of fewer names"
+        )
     barred = {record.query.lower() for part in (known, records.read(dev)) for record in part}
     products = catalogues.read(catalogue) if catalogue else []
     made = list(islice(texts(known, products, config.seed, barred=barred), count))
