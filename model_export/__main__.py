@@ -109,7 +109,7 @@ def stages(config: Config) -> dict[str, Stage]:
         "sources": Stage(
             raw,
             of_sources,
-            ("sources", *READERS, "catalogues", "records", "names"),
+            ("sources", *READERS, "catalogues", "products", "records", "names"),
             lambda out: write_sources(config, out),
         ),
         "base": Stage(
@@ -165,7 +165,10 @@ def stages(config: Config) -> dict[str, Stage]:
         "pictures": Stage(
             (quantised, start, *([config.data / config.pictures.catalogue] if config.pictures.catalogue else [])),
             ("pictures", "seed", "value_threshold", *TEXT_OPTIONS),
-            ("pictures", "lessons", "gating", "fusion", "filling", *SCORES, "service/matching", "service/pictures"),
+            (
+                *("pictures", "lessons", "gating", "fusion", "filling", "products"),
+                *(*SCORES, "service/denial", "service/matching", "service/pictures"),
+            ),
             lambda out: write_pictures(config, quantised, out),
         ),
         "report": Stage(
@@ -178,7 +181,7 @@ def stages(config: Config) -> dict[str, Stage]:
             (exported, quantised, *(config.data / folder for folder in config.ranking.lists)),
             ("ranking", "sources", "value_threshold", *TEXT_OPTIONS),
             (
-                *("benchmark", "catalogues", "metrics", "pretrained", *READERS, "spellings"),
+                *("benchmark", "catalogues", "metrics", "pretrained", "products", *READERS, "spellings"),
                 *(*SCORES, "service/matching", "service/relevance"),
             ),
             lambda out: write_constants(config, exported, quantised, out),

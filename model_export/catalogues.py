@@ -1,7 +1,7 @@
 """Product catalogues in one plain form, whatever their files look like.
 
-Knows: the files of two public catalogues, which of their attributes are no attributes of a product (identifiers,
-dates, pictures), how a kind of product is told from a title. Does not know: queries, records.
+Knows: products in our own form, the files of two public catalogues, which of their attributes are no attributes of a
+product (identifiers, dates, pictures), how a kind of product is told from a title. Does not know: queries, records.
 """
 
 import gzip
@@ -14,10 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model_export import products
+from model_export.products import Product
 from model_export.records import BadRecord
 
 KIND = "product type"
 """What the kind is called where it stands among the attributes of a product."""
+
+KINDS = (KIND, "product kind", "kind", "category", "product category")
+"""What catalogues call the attribute that states the kind, those first that say most."""
 
 ESCI_FILE = "products.jsonl.gz"
 CHORUS_FILES = "products-*.json.zip"
@@ -38,13 +43,24 @@ class CatalogueProduct:
         return ({KIND: self.kind} if self.kind else {}) | dict(self.attributes)
 
 
-def read(folder: Path) -> list[CatalogueProduct]:
-    """The products of a catalogue, in the order of its files. Raises BadRecord."""
+def read(path: Path) -> list[CatalogueProduct]:
+    """The products of a catalogue, in their order: a file of lines as `fill` reads them, or the folder of a public set.
+
+    Raises BadRecord.
+    """
+    if path.is_file():
+        return [_own(line) for _, line in products.read(path) if line["title"].strip()]
+    return _public(path)
+
+
+def _public(folder: Path) -> list[CatalogueProduct]:
     if (folder / ESCI_FILE).exists():
         return list(_esci(folder / ESCI_FILE))
     if files := sorted(folder.glob(CHORUS_FILES)):
         return _chorus(files)
-    raise BadRecord(f"{folder.name} is no catalogue: it holds neither {ESCI_FILE} nor {CHORUS_FILES}")
+    raise BadRecord(
+        f"{folder.name} is no catalogue: it holds neither {ESCI_FILE} nor {CHORUS_FILES}; give a file of products"
+    )
 
 
 def by_kind(products: Iterable[CatalogueProduct]) -> dict[str, list[CatalogueProduct]]:
@@ -54,6 +70,23 @@ def by_kind(products: Iterable[CatalogueProduct]) -> dict[str, list[CataloguePro
         if product.kind:
             kinds[product.kind].append(product)
     return kinds
+
+
+def _own(line: Product) -> CatalogueProduct:
+    """A product in our own form. The kind is what its `kind` or `category` says, or else the first of `KINDS` among its
+    attributes, which then is none of them.
+    """
+    given = {name.strip().lower(): line["attributes"][name] for name in products.given(line)}
+    attributes = {name: text for name, value in given.items() if name and (text := _plain(value))}
+    kind = products.kind_of(line) or next((attributes.pop(name) for name in KINDS if name in attributes), None)
+    return CatalogueProduct(str(line["id"]), line["title"], kind and kind.strip().lower(), attributes)
+
+
+def _plain(value: Any) -> str:
+    """A value as text: several with commas between, nothing of what is no plain value."""
+    if isinstance(value, list):
+        return ", ".join(filter(None, map(_plain, value)))
+    return "" if isinstance(value, dict) else _text(value)
 
 
 def _set(words: str) -> frozenset[str]:
@@ -73,20 +106,26 @@ def _esci(path: Path) -> Iterator[CatalogueProduct]:
 
     The kind is the last category that is no generic one and not the first, which is a department.
     """
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
+    with gzip.open(path) as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                product = json.loads(line)
+                product = json.loads(line.decode())
                 kinds = [name.lower() for name in product["category"][1:]]
                 attributes = {name: product[name] for name in ("brand", "color", "price")}
                 yield CatalogueProduct(
-                    product["asin"],
-                    product["title"],
+                    *_named(product["asin"], product["title"]),
                     next((kind for kind in reversed(kinds) if kind not in GENERIC), None),
                     {name: text for name, value in attributes.items() if (text := _text(value))},
                 )
             except (ValueError, KeyError, TypeError) as error:
                 raise BadRecord(f"{path.name}, line {number}: no product of the ESCI extract: {error!r}") from error
+
+
+def _named(name: Any, title: Any) -> tuple[str, str]:
+    """Id and title; an id may be a number, too, for judgements and events write it as text. Raises TypeError."""
+    if not isinstance(name, str | int) or not isinstance(title, str):
+        raise TypeError(f"id and title must be texts, not {name!r} and {title!r}")
+    return str(name), title
 
 
 def _text(value: Any) -> str:
@@ -140,8 +179,7 @@ def _chorus_product(row: Mapping[str, Any], kinds: frozenset[str], typed: frozen
             attributes[name] = _text(value)
     own = attributes.pop(KIND, "").lower()
     return CatalogueProduct(
-        row["id"],
-        row["title"],
+        *_named(row["id"], row["title"]),
         own if own in typed else kind_of(row["title"], kinds),
         {name: text for name, text in attributes.items() if text},
     )

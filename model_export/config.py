@@ -44,6 +44,8 @@ class Source(_Section):
     """Without `dev`: this share of the records, by the hash of their key, is the dev half."""
     catalogue: Path | None = None
     """Of the reader `ubi`: the folder of the catalogue, beside `train`, that the products of the events are in."""
+    first_position: Literal[0, 1] = 1
+    """Of the same: what the events call the first position. What `python -m service events` writes counts from 1."""
     language: Literal["en", "zh-CN", "zh-TW", "ja", "de", "es", "fr", "pt-BR"] = "en"
     """Of the readers `taxonomy` and `taxonomy_values`: the language of kinds, attribute names and values."""
     english_names: float = Field(default=0.0, ge=0, le=1)
@@ -116,6 +118,8 @@ class Training(_Section):
     """Weight of the loss towards what the `teacher` says, where there is one."""
     misspell: float = Field(default=0.0, ge=0, le=1)
     """Share of the queries in which one letter is wrong."""
+    respell: float = Field(default=0.5, ge=0, le=1)
+    """Share of the records whose attributes are called by other names of the same meaning, half or all of them."""
     r_drop: float = Field(default=0.0, ge=0)
     """Weight of the divergence of two passes with different units dropped; above 0 a step costs twice."""
     lora_rank: int = Field(default=0, ge=0)
@@ -267,7 +271,7 @@ def load(path: Path, *, data: Path | None = None, work: Path | None = None, repl
         return Config.model_validate(content | {key: value for key, value in folders.items() if value is not None})
     except OSError as error:
         raise BadConfig(f"cannot read {path}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadConfig(f"{path} is not TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]

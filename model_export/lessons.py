@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from model_export.config import Pictures
 from model_export.filling.filler import Filler
-from model_export.filling.products import Product
 from model_export.filling.reading import Reader
 from model_export.filling.seeing import Asked, Witness, checked, parts, text_of
 from model_export.filling.stored import stored_values
 from model_export.gating import Lesson, Lessons
+from model_export.products import Product
 from model_export.sources import kept_aside
 from model_export.stage import StageFailed
 from service.matching.wording import normalised

@@ -13,8 +13,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from model_export import catalogues, records
+from model_export import products as lines
 from model_export.catalogues import CatalogueProduct
-from model_export.filling import products as lines
 from model_export.readers.ubi import EVENTS, QUERIES, Behaviour, Reading, behaviours, record_of
 from model_export.records import BadRecord, Record
 from model_export.stage import StageFailed

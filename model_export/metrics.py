@@ -84,8 +84,11 @@ def mean(values: Sequence[float]) -> float:
 def bootstrap(statistic: Statistic, size: int, *, seed: int = 7, draws: int = 1_000) -> tuple[float, float]:
     """The 95 % percentile interval of a statistic, its sample of `size` members drawn again with replacement.
 
-    (Efron 1979.) Resamples in which the statistic is not a number are left out; NaN when that is all of them.
+    (Efron 1979.) Resamples in which the statistic is not a number are left out; NaN when that is all of them, or
+    the sample is empty.
     """
+    if not size:
+        return float("nan"), float("nan")
     counts = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), draws).astype(float)
     found = statistic(counts)
     found = found[~np.isnan(found)]

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,12 +37,22 @@ def base_folder(config: Config) -> Path:
     for needed in ("config.json", TOKENIZER):
         if not (folder / needed).is_file():
             raise StageFailed(f"the base model's folder {folder} holds no {needed}")
-    limit = json.loads((folder / "config.json").read_text(encoding="utf-8"))["max_position_embeddings"]
+    limit = _shape(folder)["max_position_embeddings"]
     if config.max_query_tokens + config.max_attribute_tokens > limit:
         raise StageFailed(
             f"max_query_tokens and max_attribute_tokens together must not pass the base's {limit} positions"
         )
     return folder
+
+
+def _shape(folder: Path) -> dict[str, Any]:
+    """What `config.json` says of the network. Raises StageFailed for another than a BERT."""
+    shape: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if (kind := shape.get("model_type")) != BertConfig.model_type:
+        raise StageFailed(
+            f"{folder} holds a network of the type {kind!r}: give the folder of a BERT, of the type 'bert'"
+        )
+    return shape
 
 
 def grown_folder(config: Config) -> Path:
@@ -74,16 +85,29 @@ def tokenizer(config: Config, folder: Path | None = None) -> Tokenizer:
 def load_bert(folder: Path) -> BertModel:
     """The encoder of the checkpoint in `folder`, in fp32, without its pooler.
 
-    Attention weights are not dropped out in training: on CPUs that costs a fifth of a step.
+    Attention weights are not dropped out in training: on CPUs that costs a fifth of a step. Raises StageFailed for a
+    checkpoint of another kind of network, or without some of the encoder's weights.
     """
+    _shape(folder)
     transformers_log.set_verbosity_error()
     transformers_log.disable_progress_bar()
     config = BertConfig.from_pretrained(
         folder, attn_implementation="sdpa", attention_probs_dropout_prob=0.0, local_files_only=True
     )
-    return BertModel.from_pretrained(
-        folder, config=config, add_pooling_layer=False, dtype=torch.float32, local_files_only=True
+    model, told = BertModel.from_pretrained(
+        folder,
+        config=config,
+        add_pooling_layer=False,
+        dtype=torch.float32,
+        local_files_only=True,
+        output_loading_info=True,
     )
+    if lacking := sorted(told["missing_keys"]):
+        raise StageFailed(
+            f"{folder} lacks {len(lacking)} weights of a BERT, {lacking[0]} first: give a whole checkpoint"
+        )
+    found: BertModel = model
+    return found
 
 
 def has_bf16() -> bool:

@@ -27,6 +27,9 @@ from typing import Any
 
 Span = tuple[int, int]
 
+MOST_ATTRIBUTES = 256
+"""As many as a request may have: dev, verify and label ask for all attributes of a record in one row."""
+
 
 class BadRecord(ValueError):
     """A line that is not a record; the message names the file, the line and what is wrong."""
@@ -65,6 +68,8 @@ def parse(line: dict[str, Any]) -> Record:
         raise BadRecord("'query' must be a text that is not blank")
     if not isinstance(attributes, list) or not attributes or not all(isinstance(name, str) for name in attributes):
         raise BadRecord("'attributes' must be a list of names")
+    if len(attributes) > MOST_ATTRIBUTES:
+        raise BadRecord(f"'attributes' names {len(attributes)}, allowed are {MOST_ATTRIBUTES}: they make one row")
     if len(set(attributes)) < len(attributes):
         raise BadRecord("'attributes' names one attribute twice")
     if not isinstance(gains, list) or len(gains) != len(attributes):

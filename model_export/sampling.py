@@ -19,6 +19,7 @@ from model_export.batches import Batch, collated, products_of
 from model_export.config import Config
 from model_export.examples import Names
 from model_export.records import Record
+from model_export.stage import StageFailed
 from model_export.variations import Varied, spoiled, varied
 from service.text import Tokenizer
 
@@ -33,7 +34,7 @@ class Sampler:
     """Draws the batch of any step from the records of all sources, by the rates of the configuration.
 
     `matches`: by source, for those whose records hold products, (records, products, attributes), how well each
-    product's value matches the query.
+    product's value matches the query. Raises StageFailed where no source has a record.
     """
 
     def __init__(
@@ -48,6 +49,8 @@ class Sampler:
         self.train = {name: _spoiled(part, config, name) for name, part in train.items()}
         self.weights: dict[str, dict[int, float]] = {}
         given = [name for name in config.sources if train[name]]
+        if not given:
+            raise StageFailed("no source has a record to train from: give one more data, or keep less aside")
         draw = random.Random(f"{config.seed}/schedule")
         steps = config.training.steps * config.training.accumulate
         self._sources = draw.choices(given, [config.sources[name].rate for name in given], k=steps)
@@ -67,8 +70,18 @@ class Sampler:
         epoch, place = divmod(self._turns[step], per_epoch)
         draw = random.Random(f"{self._config.seed}/{step}")
         places = self._epoch(name, epoch)[place]
-        source, misspell = self._config.sources[name], self._config.training.misspell
-        found = [varied(self._weighed(name, place), source, self._names, draw, misspell=misspell) for place in places]
+        source, options = self._config.sources[name], self._config.training
+        found = [
+            varied(
+                self._weighed(name, place),
+                source,
+                self._names,
+                draw,
+                misspell=options.misspell,
+                respell=options.respell,
+            )
+            for place in places
+        ]
         examples = [one.record for one in found]
         batch = collated(self._tokenizer, examples, self._mean_weight[name])
         batch = replace(batch, importance=source.importance, perturbation=source.perturbation)

@@ -323,7 +323,13 @@ def whole_batches(
 
 
 def train(config: Config, examples: Path, out: Path) -> dict[str, Any]:
-    """Run the stage: `weights.pt` of the best evaluation, and the learning curve in the outcome."""
+    """Run the stage: `weights.pt` of the best evaluation, and the learning curve in the outcome.
+
+    Raises StageFailed, also where `verify` would find nothing to measure on when all is trained.
+    """
+    dev = (record for name in config.sources for record in records.read(examples / f"{name}.dev.jsonl"))
+    if not any(record.ranks for record in dev):
+        raise StageFailed("no dev record has gains to rank by: give a source a dev file or a share to keep_aside")
     progress = Trainer(config, examples, out).run()
     (out / CHECKPOINT).unlink(missing_ok=True)
     return {"steps": progress.step, "best": progress.best, "losses": progress.losses, "dev": progress.dev}

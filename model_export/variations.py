@@ -12,8 +12,8 @@ from model_export.examples import Names
 from model_export.records import Record, Span
 from model_export.spellings import AROUND, SPELLINGS
 
-RESPELLED = (0.0, 0.0, 0.5, 1.0)
-"""With one of these probabilities, drawn for the whole record, each of its names is respelled: half keep all."""
+RESPELLED = (0.5, 1.0)
+"""With one of these probabilities, drawn for a whole record that is to be respelled, each of its names is."""
 DECORATED = 0.15
 """With this probability a name that is to be respelled has something around it."""
 
@@ -26,8 +26,12 @@ class Varied:
     origins: tuple[int | None, ...]
 
 
-def varied(record: Record, source: Source, names: Names, draw: random.Random, *, misspell: float = 0.0) -> Varied:
-    """One variation of a record, by the options of its source; `misspell` is the share of misspelled queries."""
+def varied(
+    record: Record, source: Source, names: Names, draw: random.Random, *, misspell: float = 0.0, respell: float = 0.5
+) -> Varied:
+    """One variation of a record, by the options of its source; `misspell` is the share of misspelled queries, `respell`
+    that of the records whose names are spelled otherwise.
+    """
     if draw.random() < source.drop_words:
         record = thinned(record, draw)
     if draw.random() < misspell:
@@ -49,7 +53,7 @@ def varied(record: Record, source: Source, names: Names, draw: random.Random, *,
     size = min(source.others, source.candidates - len(kept))
     others = pool.others(record.attributes, draw, size, frequent=source.frequent, complete=source.complete)
     candidates += [(name, 0.0, unstated, None) for name in others]
-    share = draw.choice(RESPELLED)
+    share = draw.choice(RESPELLED) if draw.random() < respell else 0.0
     foreign = {}
     if names.translations and draw.random() < source.translated:
         foreign = names.translations[draw.choice(sorted(names.translations))]

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_catalogues import MATTRESS, PAPERWHITE, write_chorus, write_esci
+from test_catalogues import MATTRESS, PAPERWHITE, write_chorus, write_esci, write_own
 from test_readers import gains, keyed, read
 
 from model_export.readers.catalogue import LEAST_PRODUCTS, MOST_OTHERS
@@ -115,6 +115,13 @@ def test_pseudo_queries_have_few_attributes(tmp_path: Path) -> None:
     wide = SWITCH | {f"attr_t_thing_{letter}": "x" for letter in "abcdefghijklmnop"}
     found = read("catalogue_queries", write_chorus(tmp_path, *many(wide, 30)))
     assert {len(record.attributes) for record in found} == {MOST_ATTRIBUTES}
+
+
+def test_an_own_catalogue_teaches_as_the_public_ones_do(tmp_path: Path) -> None:
+    lines = many({"id": 1, "title": "Red wool rug", "attributes": {"product type": "Rug", "color": "red"}}, 12)
+    file = write_own(tmp_path, *lines)
+    assert gains(kinds(file)["rug"]) == {"color": APPLIES}
+    assert {key for key, _ in keyed("catalogue_queries", file)} == {"rug"}
 
 
 def test_pseudo_queries_are_the_same_for_the_same_seed(shop: Path) -> None:

@@ -60,6 +60,7 @@ def write_esci(folder: Path, *products: dict[str, Any]) -> Path:
 
 
 def write_chorus(folder: Path, *products: dict[str, Any]) -> Path:
+    folder.mkdir(exist_ok=True)
     with zipfile.ZipFile(folder / "products-1.json.zip", "w") as archive:
         archive.writestr("1.json", json.dumps(products))
     return folder
@@ -135,6 +136,46 @@ def test_the_kind_of_a_title_is_its_longest_before_what_it_is_for(title: str, ki
     assert catalogues.kind_of(title, KINDS) == kind
 
 
+OWN: dict[str, Any] = {
+    "id": 7,
+    "title": "Red wool rug",
+    "attributes": {" Color ": "Red", "material": ["wool", "silk"], "washable": True, "size": None, "care": {"iron": 1}},
+}
+
+
+def write_own(folder: Path, *products: dict[str, Any]) -> Path:
+    (folder / "shop.jsonl").write_text("".join(json.dumps(line) + "\n" for line in products), encoding="utf-8")
+    return folder / "shop.jsonl"
+
+
+def test_a_file_of_products_as_fill_reads_them_is_a_catalogue(tmp_path: Path) -> None:
+    (product,) = catalogues.read(write_own(tmp_path, OWN, OWN | {"title": " "}))
+    values = {"color": "Red", "material": "wool, silk", "washable": "yes"}
+    assert product == CatalogueProduct("7", "Red wool rug", None, values)
+
+
+@pytest.mark.parametrize(
+    ("said", "attributes", "kind", "left"),
+    [
+        ({"kind": "Rug"}, {"category": "Home"}, "rug", {"category": "Home"}),
+        ({"category": "Rugs "}, {}, "rugs", {}),
+        ({"category": ["Home", "Rugs"]}, {"Product type": "Rug", "category": "Home"}, "rug", {"category": "Home"}),
+        ({}, {"Category": "Home"}, "home", {}),
+        ({}, {"type": "Original"}, None, {"type": "Original"}),
+    ],
+)
+def test_the_kind_of_an_own_product_is_what_states_it_most_plainly(
+    tmp_path: Path, said: dict[str, Any], attributes: dict[str, str], kind: str | None, left: dict[str, str]
+) -> None:
+    (product,) = catalogues.read(write_own(tmp_path, OWN | said | {"attributes": attributes}))
+    assert (product.kind, product.attributes) == (kind, left)
+
+
+def test_a_line_that_is_no_product_is_refused_by_its_number(tmp_path: Path) -> None:
+    with pytest.raises(BadRecord, match=r"shop\.jsonl, line 2: 'attributes' must be an object"):
+        catalogues.read(write_own(tmp_path, OWN, {"id": 1, "title": "Rug"}))
+
+
 def test_described_products_name_their_kind_first() -> None:
     product = CatalogueProduct("1", "Lamp", "lamp", {"brand": "Acer"})
     assert list(product.described.items()) == [("product type", "lamp"), ("brand", "Acer")]
@@ -149,6 +190,25 @@ def test_a_folder_without_a_catalogue_is_refused_by_name(tmp_path: Path) -> None
 def test_a_product_that_is_none_is_refused_by_its_line(tmp_path: Path) -> None:
     with pytest.raises(BadRecord, match=r"products\.jsonl\.gz, line 2"):
         catalogues.read(write_esci(tmp_path, MATTRESS, {"asin": "B07"}))
+
+
+def test_a_product_without_a_title_is_refused_by_its_line(tmp_path: Path) -> None:
+    with pytest.raises(BadRecord, match=r"products\.jsonl\.gz, line 1: .*title"):
+        catalogues.read(write_esci(tmp_path, MATTRESS | {"title": None}))
+    with pytest.raises(BadRecord, match="products as Chorus has them"):
+        catalogues.read(write_chorus(tmp_path / "chorus", TONER | {"title": None}))
+
+
+def test_a_byte_that_is_no_utf_8_is_refused_by_its_line(tmp_path: Path) -> None:
+    (tmp_path / "products.jsonl.gz").write_bytes(gzip.compress(b'{"asin": "\xff"}\n'))
+    with pytest.raises(BadRecord, match=r"products\.jsonl\.gz, line 1"):
+        catalogues.read(tmp_path)
+
+
+def test_ids_that_are_numbers_are_read_as_judgements_write_them(tmp_path: Path) -> None:
+    (one,) = catalogues.read(write_esci(tmp_path, MATTRESS | {"asin": 7}))
+    (other,) = catalogues.read(write_chorus(tmp_path / "chorus", TONER | {"id": 8}))
+    assert (one.id, other.id) == ("7", "8")
 
 
 def test_a_zip_file_that_is_none_is_refused_by_name(tmp_path: Path) -> None:

@@ -39,6 +39,12 @@ def test_other_languages_and_every_loss_but_those_of_the_heads_are_off_by_defaul
     assert (config.languages.taxonomy, config.sources["shop"].perturbation, *off) == (None, 0, 0, 0, 0, 0)
 
 
+def test_a_file_that_is_not_utf_8_is_refused_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_bytes(b'name = "\xff"')
+    with pytest.raises(BadConfig, match=r"run\.toml is not TOML: .*codec can't decode"):
+        configuration.load(tmp_path / "run.toml")
+
+
 def test_data_and_work_given_by_the_caller_replace_the_files(tmp_path: Path) -> None:
     config = configuration.load(written(tmp_path, 'data = "a"\n' + SMALLEST), data=Path("b"), work=Path("c"))
     assert (config.data, config.work) == (Path("b"), Path("c"))

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from model_export import products
 from model_export.__main__ import main
-from model_export.filling import products
 from model_export.filling.reading import Reader
 from model_export.filling.running import PART, Job, run
 from model_export.filling.survey import survey

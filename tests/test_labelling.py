@@ -1,5 +1,6 @@
 """Labelled queries: the words that are made into queries, and what a network's scores make of them."""
 
+import math
 import random
 import sys
 from collections import Counter
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from tiny import shop_records, tiny_bert, tiny_config, tiny_tokenizer, write_base
 
 from model_export import records
@@ -16,11 +18,12 @@ from model_export.__main__ import main
 from model_export.catalogues import CatalogueProduct
 from model_export.labelling import texts as making
 from model_export.labelling.command import label
-from model_export.labelling.labels import labelled, stated
+from model_export.labelling.labels import UNSURE, labelled, stated
 from model_export.labelling.texts import fragment, mentions_of, recombined, texts
 from model_export.network import PackedRanker
 from model_export.records import Record
 from model_export.stage import StageFailed
+from service.scoring import RowScores, pair_scores
 from service.text import QueryTokens
 
 PRODUCT = CatalogueProduct(
@@ -36,6 +39,12 @@ def test_a_recombined_query_keeps_what_is_no_mention_and_swaps_within_an_attribu
     assert straight < found.keys()
     words = {"red", "blue", "rug", "for", "wool", "cotton", "floors"}
     assert all(set(text.split()) <= words and len(text.split()) == 5 for text in found)
+
+
+def test_a_query_left_without_words_is_an_empty_text() -> None:
+    record = Record("red", ("color",), (1,), (((0, 3),),))
+    found = {recombined(record, {"color": [[" "]]}, random.Random(seed)) for seed in range(200)}
+    assert found == {"red", ""}
 
 
 def test_of_mentions_that_overlap_the_first_alone_may_go() -> None:
@@ -90,25 +99,34 @@ def tokens(*pieces: int) -> QueryTokens:
     return QueryTokens((0,) * (len(word_of) + 2), starts, tuple(start + 1 for start in starts), word_of)
 
 
+def logits(*chances: float) -> NDArray[np.float32]:
+    """Those of probabilities."""
+    return np.array([math.log(chance / (1 - chance)) for chance in chances], np.float32)
+
+
 @pytest.mark.parametrize(
     ("chances", "spans"),
     [
-        ((0.1, 0.2, 0.0), ()),
+        ((0.1, 0.2, 0.01), ()),
         ((0.9, 0.9, 0.1), ((0, 3),)),
         ((0.9, 0.1, 0.8), ((0, 1), (4, 5))),
         ((0.9, 0.5, 0.1), None),
-        ((0.65, 0.35, 0.0), ((0, 1),)),
+        ((0.66, 0.34, 0.01), ((0, 1),)),
     ],
 )
 def test_sure_words_make_spans_and_an_unsure_one_leaves_them_unknown(
     chances: tuple[float, ...], spans: tuple[tuple[int, int], ...] | None
 ) -> None:
-    assert stated(tokens(1, 1, 1), np.array(chances)) == spans
+    assert stated(tokens(1, 1, 1), logits(*chances)) == spans
 
 
-def test_a_word_is_as_sure_as_its_tokens_are_on_the_mean() -> None:
-    assert stated(tokens(2, 1), np.array([1.0, 0.4, 0.0])) == ((0, 1),)
-    assert stated(tokens(2, 1), np.array([0.9, 0.1, 0.0])) is None
+def test_a_word_is_as_sure_as_the_mean_of_its_tokens_logits() -> None:
+    found = np.array([6.0, -1.0, -6.0], np.float32)
+    assert stated(tokens(2, 1), found) == ((0, 1),)
+    none = np.zeros(1, np.float32)
+    (served,) = pair_scores(RowScores(none, found[None], none), (0, 0, 1), threshold=UNSURE[1])
+    assert [(span.first, span.last) for span in served.spans] == [(0, 0)]
+    assert stated(tokens(2, 1), np.array([2.0, -2.0, -6.0], np.float32)) is None
 
 
 def test_gains_are_the_networks_weights(base: Path) -> None:
@@ -131,6 +149,16 @@ def finished(folder: Path) -> Path:
     records.write(folder / "work/examples/shop.dev.jsonl", shop_records()[8:])
     torch.save(PackedRanker(tiny_bert()).state_dict(), folder / "work/train/weights.pt")
     return base
+
+
+def test_a_source_of_more_names_than_a_record_holds_is_refused(tmp_path: Path) -> None:
+    config = tiny_config(finished(tmp_path), work=tmp_path / "work")
+    wide = (
+        Record(f"rug {n}", tuple(f"name {n} {m}" for m in range(100)), (1.0,) * 100, (None,) * 100) for n in range(3)
+    )
+    records.write(tmp_path / "work/examples/shop.train.jsonl", wide)
+    with pytest.raises(StageFailed, match="'shop' names 300 attributes, a record holds 256"):
+        label(config, "shop", tmp_path / "labelled.jsonl", catalogue=None, count=5)
 
 
 def test_a_finished_run_labels_what_is_neither_trained_nor_measured_on(tmp_path: Path) -> None:

@@ -148,6 +148,10 @@ def test_resamples_without_a_number_are_left_out_of_an_interval() -> None:
     assert np.isnan(metrics.bootstrap(metrics.auc_of([1, 1], [True, True]), 2)).all()
 
 
+def test_an_empty_sample_has_no_interval() -> None:
+    assert np.isnan(metrics.bootstrap(metrics.mean_of([]), 0)).all()
+
+
 def of_itself(statistic: metrics.Statistic, size: int) -> float:
     """A statistic of the sample itself."""
     return float(statistic(np.ones((1, size)))[0])

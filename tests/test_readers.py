@@ -257,3 +257,46 @@ def test_a_line_of_another_format_is_named_with_its_file_and_number(tmp_path: Pa
     file = write_lines(tmp_path / "train.jsonl", [{"query": "red rug"}])
     with pytest.raises(BadRecord, match=r"train\.jsonl, line 1"):
         read(reader, file)
+
+
+@pytest.mark.parametrize(
+    ("reader", "name"), [("queryner", "train.jsonl"), ("titles", "train.jsonl.gz"), ("jsonl", "train.jsonl")]
+)
+def test_a_byte_that_is_no_utf_8_is_named_with_its_file_and_line(tmp_path: Path, reader: str, name: str) -> None:
+    broken = b'{"tokens": ["\xff"]}\n'
+    (tmp_path / name).write_bytes(gzip.compress(broken) if name.endswith("gz") else broken)
+    with pytest.raises(BadRecord, match=r"train\.jsonl(\.gz)?, line 1: .*codec can't decode"):
+        read(reader, tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ({"tokens": ["red", "rug"], "labels": ["B-color"]}, "'labels' must hold one label for each token"),
+        ({"tokens": ["red"], "labels": "O"}, "'labels' must hold one label"),
+        ({"tokens": ["red"], "labels": ["B-Color"]}, "'B-Color' is no label"),
+        ({"tokens": ["red"], "labels": ["color"]}, "'color' is no label"),
+        ({"tokens": ["red"], "labels": [None]}, "None is no label"),
+        ({"tokens": [], "labels": []}, "'tokens' must be a list of words"),
+        ({"tokens": [1], "labels": ["O"]}, "'tokens' must be a list of words"),
+    ],
+)
+def test_queryner_lines_whose_labels_are_none_are_refused_by_their_line(
+    tmp_path: Path, line: dict[str, Any], told: str
+) -> None:
+    good = {"tokens": ["red"], "labels": ["B-color"]}
+    with pytest.raises(BadRecord, match=rf"train\.jsonl, line 2: {told}"):
+        read("queryner", write_lines(tmp_path / "train.jsonl", [good, line]))
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ({"input": "Lure", "target_scores": ["Size"]}, "'target_scores' must be an object"),
+        ({"input": "Lure", "target_scores": {"Size": "large"}}, "'target_scores' must be an object"),
+        ({"input": None, "target_scores": {}}, "'input' must be a title"),
+    ],
+)
+def test_titles_of_another_form_are_refused_by_their_line(tmp_path: Path, line: dict[str, Any], told: str) -> None:
+    with pytest.raises(BadRecord, match=rf"train\.jsonl, line 1: {told}"):
+        read("titles", write_lines(tmp_path / "train.jsonl", [line]))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from model_export import records
 from model_export.records import BadRecord, Product, Record
+from service.api.schemas import MAX_ATTRIBUTES
 
 LINE: dict[str, Any] = {"query": "red wool rug", "attributes": ["color", "price"], "gains": [1, 0]}
 PRODUCT: dict[str, Any] = {"gain": 1, "title": "Berber runner", "values": ["red", None]}
@@ -211,3 +212,11 @@ def test_a_file_in_another_encoding_is_refused_by_name(tmp_path: Path) -> None:
     file.write_bytes(json.dumps(LINE | {"query": "crème rug"}, ensure_ascii=False).encode("latin-1"))
     with pytest.raises(BadRecord, match=r"shop\.jsonl"):
         list(records.read(file))
+
+
+def test_a_record_has_no_more_attributes_than_a_request_may_have() -> None:
+    names = [f"name {n}" for n in range(MAX_ATTRIBUTES + 1)]
+    fits = {"query": "rug", "attributes": names[:-1], "gains": [1] * MAX_ATTRIBUTES}
+    assert len(records.parse(fits).attributes) == MAX_ATTRIBUTES
+    with pytest.raises(BadRecord, match="'attributes' names 257, allowed are 256"):
+        records.parse({"query": "rug", "attributes": names, "gains": [1] * len(names)})

@@ -9,7 +9,9 @@ from test_catalogues import write_chorus, write_esci
 from test_readers import gains, keyed, read
 
 from model_export.catalogues import CatalogueProduct
+from model_export.config import Source
 from model_export.readers.judgments import separation
+from model_export.readers.ubi import Reading
 from model_export.records import BadRecord, Record
 
 PENCIL: dict[str, Any] = {
@@ -68,7 +70,7 @@ def test_judgments_leave_out_products_that_the_catalogue_lacks(tmp_path: Path) -
 
 
 def test_judgments_of_chorus_gain_by_two_to_their_rating(tmp_path: Path) -> None:
-    products = [{"id": str(number), "title": f"HP {number} toner", "supplier": "HP"} for number in range(4)]
+    products = [{"id": number, "title": f"HP {number} toner", "supplier": "HP"} for number in range(4)]
     rows = "".join(f"toner,{number},{number}\n" for number in range(4))
     (tmp_path / "ratings.csv").write_text("query,product_id,rating\n" + rows, encoding="utf-8")
     (record,) = read("judgments", write_chorus(tmp_path, *products))
@@ -79,6 +81,13 @@ def test_judgments_of_chorus_gain_by_two_to_their_rating(tmp_path: Path) -> None
 def test_judgments_that_are_none_are_refused_by_their_line(tmp_path: Path, row: str) -> None:
     with pytest.raises(BadRecord, match=r"judgments\.csv, line 2"):
         read("judgments", judged(tmp_path, f"query,product_id,label\n{row}\n"))
+
+
+def test_judgments_that_are_not_utf_8_are_refused_by_their_file(tmp_path: Path) -> None:
+    folder = judged(tmp_path)
+    (folder / "judgments.csv").write_bytes(b"query,product_id,label\r\n\xff,B01,E\r\n")
+    with pytest.raises(BadRecord, match=r"judgments\.csv is not UTF-8"):
+        read("judgments", folder)
 
 
 def test_a_folder_without_judgments_is_refused_by_name(tmp_path: Path) -> None:
@@ -167,12 +176,12 @@ def on(event: dict[str, Any], item: str, ordinal: int | None = 0, **changes: Any
     return event | {"event_attributes": {"object": {"object_id": item}, "position": position}} | changes
 
 
-def behaved(folder: Path, *events: Any) -> list[Record]:
+def behaved(folder: Path, *events: Any, first: int = 0) -> list[Record]:
     (folder / "ubi").mkdir()
     (folder / "shop").mkdir()
     (folder / "ubi" / "ubi_queries.json").write_text(json.dumps(QUERY) + "\n", encoding="utf-8")
     (folder / "ubi" / "ubi_events.json").write_text("".join(json.dumps(e) + "\n" for e in events), encoding="utf-8")
-    return read("ubi", folder / "ubi", catalogue=write_esci(folder / "shop", PENCIL, PEN))
+    return read("ubi", folder / "ubi", catalogue=write_esci(folder / "shop", PENCIL, PEN), first_position=first)
 
 
 def clicked(record: Record) -> dict[str, float]:
@@ -197,6 +206,12 @@ def test_ubi_clicks_further_down_gain_more(tmp_path: Path) -> None:
 def test_ubi_clicks_far_down_gain_no_more_than_the_least_propensity_gives(tmp_path: Path) -> None:
     (record,) = behaved(tmp_path, CLICK, on(CLICK, "B02", 10**6))
     assert clicked(record) == {PENCIL["title"]: 0.1, PEN["title"]: 1.0}
+
+
+def test_ubi_positions_may_count_from_1_and_do_so_unless_told_otherwise(tmp_path: Path) -> None:
+    (record,) = behaved(tmp_path, on(CLICK, "B01", 1), on(CLICK, "B02", 4), first=1)
+    assert clicked(record) == {PENCIL["title"]: 0.5, PEN["title"]: 1.0}
+    assert Source.model_fields["first_position"].default == Reading().first_position == 1
 
 
 def test_ubi_clicks_at_unknown_positions_count_as_at_the_first(tmp_path: Path) -> None:
@@ -245,6 +260,12 @@ def test_ubi_without_a_catalogue_has_no_products(tmp_path: Path) -> None:
     behaved(tmp_path, CLICK, on(CLICK, "B02", action_name="impression"), SEARCH, FILTER)
     (record,) = read("ubi", tmp_path / "ubi")
     assert (record.query, record.products) == ("handbag", ())
+
+
+@pytest.mark.parametrize("nobody", [None, ""])
+def test_ubi_events_that_name_no_query_are_left_out(tmp_path: Path, nobody: str | None) -> None:
+    lost = (event | {"query_id": nobody} for event in (SEARCH, FILTER))
+    assert behaved(tmp_path, *lost) == []
 
 
 @pytest.mark.parametrize("broken", [[], {"query_id": "1"}])

@@ -15,6 +15,7 @@ from model_export.config import Config
 from model_export.examples import NamePool, Names
 from model_export.records import Product, Record
 from model_export.sampling import WITH_PRODUCTS, Sampler
+from model_export.stage import StageFailed
 from service.text import Tokenizer
 
 POOLS = Names({"en": NamePool({f"other {number}": 1 for number in range(20)}, {})}, {})
@@ -61,6 +62,23 @@ def test_a_step_has_the_same_batch_whatever_was_drawn_before(tokenizer: Tokenize
 def test_a_batch_has_the_options_of_its_source(tokenizer: Tokenizer) -> None:
     batch = sampler(tokenizer, [numbered(1)], options(importance=0.5, perturbation=0.25)).batch(0)
     assert (batch.importance, batch.perturbation) == (0.5, 0.25)
+
+
+def test_sources_without_any_record_are_refused(tokenizer: Tokenizer) -> None:
+    with pytest.raises(StageFailed, match="no source has a record to train from"):
+        sampler(tokenizer, [])
+
+
+def test_names_are_respelled_only_where_the_run_says_so(tokenizer: Tokenizer) -> None:
+    record = Record("red rug", ("color",), (1.0,), (None,))
+    own = collated(tokenizer, [record]).feed["input_ids"].tolist()
+
+    def plain(respell: float) -> bool:
+        training = options().training.model_copy(update={"respell": respell})
+        drawn = sampler(tokenizer, [record], options().model_copy(update={"training": training}))
+        return all(drawn.batch(step).feed["input_ids"].tolist() == own for step in range(8))
+
+    assert plain(0.0) and not plain(1.0)
 
 
 def test_another_seed_has_other_batches(tokenizer: Tokenizer) -> None:

@@ -141,6 +141,14 @@ def test_without_dev_records_the_last_weights_are_kept(base: Path, tmp_path: Pat
     assert equal(kept(out), kept(out, CHECKPOINT))
 
 
+def test_a_stage_without_a_dev_record_to_rank_by_is_refused_before_training(base: Path, tmp_path: Path) -> None:
+    unranked = Record("red rug", ("color",), (1.0,), (None,))
+    examples, out = examples_of(tmp_path, configured(base), dev=[unranked]), folder(tmp_path, "out")
+    with pytest.raises(StageFailed, match="no dev record has gains to rank by: give a source a dev file"):
+        train(configured(base), examples, out)
+    assert list(out.iterdir()) == []
+
+
 def test_steps_are_put_together_from_parts(base: Path, examples: Path, tmp_path: Path) -> None:
     progress = Trainer(configured(base, steps=2, accumulate=3), examples, tmp_path).run()
     assert [step for step, _ in progress.losses] == [1, 2]

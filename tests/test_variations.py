@@ -227,7 +227,8 @@ def test_of_two_attributes_that_come_to_one_name_the_first_stays() -> None:
 
 
 def test_a_translated_record_has_its_names_in_one_language() -> None:
-    found = [varied(RUG, source(translated=1.0), OTHERS, random.Random(seed)).record for seed in range(50)]
+    draws = map(random.Random, range(50))
+    found = [varied(RUG, source(translated=1.0), OTHERS, draw, respell=0.0).record for draw in draws]
     languages = [{"第一", "第二"} & set(record.attributes) or {"erstes", "zweites"} for record in found]
     assert all(names <= set(record.attributes) for names, record in zip(languages, found, strict=True))
     assert {frozenset(names) for names in languages} == {frozenset({"第一", "第二"}), frozenset({"erstes", "zweites"})}
@@ -242,6 +243,15 @@ def test_records_are_translated_as_often_as_is_asked_for() -> None:
     draw, options = random.Random(3), source(translated=0.25)
     found = [varied(RUG, options, OTHERS, draw).record.attributes for _ in range(800)]
     assert sum(bool({"第一", "erstes"} & set(names)) for names in found) == pytest.approx(200, abs=40)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_records_are_respelled_as_often_as_is_asked_for(share: float) -> None:
+    record, draw = Record("red rug", ("color",), (1.0,), (None,)), random.Random(3)
+    found = [varied(record, source(), OTHERS, draw, respell=share).record.attributes for _ in range(800)]
+    kept = sum("color" in names for names in found) / 800
+    # A record that is to be respelled keeps a name in a quarter of the cases, or where "color" itself is drawn.
+    assert kept == pytest.approx(1 - 0.75 * share, abs=0.05)
 
 
 def test_queries_are_misspelled_as_often_as_is_asked_for() -> None:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from model_export.filling.products import FIELDS, Product
 from model_export.filling.reading import Reader
 from model_export.filling.seeing import Seer
 from model_export.filling.vocabularies import Vocabulary
+from model_export.products import FIELDS, Product
 from service.matching.wording import normalised
 from service.pictures import Choice
 from service.text import Value

@@ -16,15 +16,16 @@ from typing import Any
 
 from tqdm import tqdm
 
-from model_export.filling import products, vocabularies
+from model_export import products
+from model_export.filling import vocabularies
 from model_export.filling.filler import Filler
-from model_export.filling.products import Product
 from model_export.filling.reading import Reader
 from model_export.filling.seeing import Seer, checked
 from model_export.filling.stored import stored_values
 from model_export.filling.survey import Survey, survey
 from model_export.filling.tally import Tally
 from model_export.filling.vocabularies import Vocabulary
+from model_export.products import Product
 from model_export.records import BadRecord
 from model_export.stage import StageFailed, sha256
 from service.pictures import Pictures

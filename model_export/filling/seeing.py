@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.filling import products
-from model_export.filling.products import FIELDS, Product
+from model_export import products
 from model_export.filling.reading import MOST_CHARACTERS, Reader
+from model_export.products import FIELDS, Product
 from model_export.records import BadRecord
 from service.errors import BadInput
 from service.matching.parsing import Parser

@@ -6,7 +6,7 @@ Knows: one pass over the products, how many values are kept. Does not know: the 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 
-from model_export.filling.products import Product
+from model_export.products import Product
 from service.matching.wording import normalised
 
 LEAST_PRODUCTS = 2

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_export.filling import products
-from model_export.filling.products import Product
+from model_export import products
+from model_export.products import Product
 from service.pictures import FIELD
 
 LEAST_SHARE = 0.1

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.filling import products
+from model_export import products
 from model_export.records import BadRecord
 from service.matching.nearest import most_agreeing
 from service.matching.parsing import Parser, Wanted

@@ -30,7 +30,9 @@ def main(arguments: Sequence[str], *, shipped: Path) -> None:
     )
     parser.add_argument("--count", type=int, default=20_000, help="so many records (default: %(default)s)")
     parser.add_argument(
-        "--catalogue", type=Path, metavar="FOLDER", help="products whose titles are used: ESCI or Chorus"
+        "--catalogue",
+        type=Path,
+        help="products whose titles are used: lines as fill reads them, or a public set's folder",
     )
     parser.add_argument("--config", type=Path, default=shipped, help="the run's TOML file (default: the shipped one)")
     parser.add_argument("--work", type=Path, help="the run's folder (default: the config's)")
@@ -63,6 +65,11 @@ def label(config: Config, source: str, out: Path, *, catalogue: Path | None, cou
     if not known:
         raise StageFailed(f"{train} is empty: there is nothing to recombine")
     names = list(dict.fromkeys(name for record in known for name in record.attributes))
+    if len(names) > records.MOST_ATTRIBUTES:
+        raise StageFailed(
+            f"the source {source!r} names {len(names)} attributes, a record holds {records.MOST_ATTRIBUTES}: "
+            "take a source of fewer names"
+        )
     barred = {record.query.lower() for part in (known, records.read(dev)) for record in part}
     products = catalogues.read(catalogue) if catalogue else []
     made = list(islice(texts(known, products, config.seed, barred=barred), count))

@@ -3,6 +3,7 @@
 Knows: which of the network's scores are a label. Does not know: files, where texts come from.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
@@ -38,7 +39,7 @@ def labelled(
         with torch.inference_mode():
             scores = Scores(*ranker(**{name: torch.from_numpy(array) for name, array in collate(rows).items()}))
         weights = torch.softmax(scores.logits[:, : len(names)].float(), dim=-1).numpy()
-        inside = torch.sigmoid(scores.value_logits[:, : len(names)].float()).numpy()
+        inside = scores.value_logits[:, : len(names)].float().numpy()
         for place, (record, query) in enumerate(zip(asked, queries, strict=True)):
             gains = tuple(round(float(weight), 4) if weight >= LEAST_GAIN else 0.0 for weight in weights[place])
             values = tuple(stated(query, tokens) for tokens in inside[place, :, 1 : 1 + len(query.word_of)])
@@ -46,9 +47,12 @@ def labelled(
 
 
 def stated(query: QueryTokens, inside: NDArray[np.float32]) -> tuple[Span, ...] | None:
-    """The runs of words that state a value by the probabilities of the query's tokens, None where one is unsure."""
+    """The runs of words that state a value by the logits of the query's tokens, None where one is unsure.
+
+    A word's logit is the mean over its tokens, as `service.scoring` has it.
+    """
     words = np.asarray(query.word_of)
-    chances = [float(inside[words == word].mean()) for word in range(len(query.words))]
+    chances = [1 / (1 + math.exp(-float(inside[words == word].mean()))) for word in range(len(query.words))]
     if any(UNSURE[0] < chance < UNSURE[1] for chance in chances):
         return None
     runs = groupby(range(len(chances)), key=lambda word: chances[word] >= UNSURE[1])

@@ -75,7 +75,7 @@ def recombined(record: Record, mentions: Mapping[str, Sequence[Sequence[str]]], 
         other = draw.choice(draw.choice(mentions[name])) if draw.random() < SWAPPED else record.query[start:end]
         text, last = text + record.query[last:start] + other, end
     words = (text + record.query[last:]).lower().split()
-    begin = draw.randrange(len(words)) if draw.random() < BEGUN_ANEW else 0
+    begin = draw.randrange(len(words)) if words and draw.random() < BEGUN_ANEW else 0
     return " ".join(words[begin:] + words[:begin])
 
 

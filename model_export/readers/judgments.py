@@ -5,6 +5,7 @@ Does not know: how products are scored.
 """
 
 import csv
+import io
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -76,12 +77,13 @@ def judged_queries(folder: Path) -> dict[str, dict[str, float]]:
     if name is None:
         raise BadRecord(f"{folder.name} holds neither {ESCI[0]} nor {CHORUS[0]}")
     found: dict[str, dict[str, float]] = defaultdict(dict)
-    with (folder / name).open(encoding="utf-8", newline="") as lines:
-        for row in (reader := csv.DictReader(lines)):
-            query, product, mark = row.get("query"), row.get("product_id"), row.get(column)
-            if not query or not product or mark not in gains:
-                raise BadRecord(
-                    f"{name}, line {reader.line_num}: no query, product_id and {column} ({', '.join(gains)})"
-                )
-            found[query][product] = gains[mark]
+    try:
+        text = (folder / name).read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise BadRecord(f"{name} is not UTF-8: {error}") from error
+    for row in (reader := csv.DictReader(io.StringIO(text, newline=""))):
+        query, product, mark = row.get("query"), row.get("product_id"), row.get(column)
+        if not query or not product or mark not in gains:
+            raise BadRecord(f"{name}, line {reader.line_num}: no query, product_id and {column} ({', '.join(gains)})")
+        found[query][product] = gains[mark]
     return found

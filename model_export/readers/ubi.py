@@ -57,7 +57,7 @@ class Reading:
     query, where events name clients.
     """
 
-    first_position: int = 0
+    first_position: int = 1
     most_of_client: float = math.inf
 
 
@@ -73,7 +73,7 @@ def ubi(path: Path, source: Source, _seed: int) -> Iterator[Keyed]:
     Raises BadRecord.
     """
     products = {product.id: product for product in catalogues.read(source.catalogue)} if source.catalogue else {}
-    for query, behaviour in behaviours(path).items():
+    for query, behaviour in behaviours(path, Reading(source.first_position)).items():
         if record := record_of(query, behaviour, products):
             yield query, record
 
@@ -94,7 +94,10 @@ def _normalised(products: list[tuple[float, CatalogueProduct]]) -> list[tuple[fl
 
 
 def behaviours(folder: Path, reading: Reading = Reading()) -> dict[str, Behaviour]:
-    """By query text what was done after it, from a folder's events and queries. Raises BadRecord."""
+    """By query text what was done after it, from a folder's events and queries. Events of no known query are left out.
+
+    Raises BadRecord.
+    """
     queries: dict[str, str] = {}
     found: dict[str, Behaviour] = defaultdict(Behaviour)
     for line in json_lines(folder / QUERIES, "user_query"):
