@@ -66,7 +66,8 @@ def test_candidates_that_only_pad_are_not_imitated(base: Path) -> None:
 
 
 def configured(base: Path, work: Path, **options: object) -> Config:
-    training = {"steps": 40, "batch": 4, "threads": 1, "bf16": "off", "encoder_rate": 1e-3, "head_rate": 1e-2}
+    rates = {"encoder_rate": 1e-3, "head_rate": 1e-2, "respell": 0.0}
+    training = {"steps": 40, "batch": 4, "threads": 1, "bf16": "off"} | rates
     return tiny_config(base, work=work, training=training, **options)
 
 

@@ -358,7 +358,14 @@ def test_parts_of_a_perturbed_step_add_up_to_one_step(tmp_path: Path) -> None:
     moved = []
     for accumulate in (1, 2):
         out = folder(tmp_path, f"{accumulate}")
-        options = {"steps": 1, "accumulate": accumulate, "perturbation": 0.01, "clip": 1e9, "checkpoint_every": 1}
+        options = {
+            "steps": 1,
+            "accumulate": accumulate,
+            "perturbation": 0.01,
+            "clip": 1e9,
+            "checkpoint_every": 1,
+            "respell": 0.0,
+        }
         Trainer(configured(base, **options), examples, out).run()
         # After one step of Adam the first moments are the gradients, but for a factor.
         state = torch.load(out / CHECKPOINT, weights_only=True)["optimiser"]["state"]
