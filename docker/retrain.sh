@@ -4,7 +4,7 @@
 #
 #   RETRAIN_BUNDLE     the bundle that the new one is compared with; without it the one in the package
 #   RETRAIN_CONFIG     the run's configuration; without it the shipped one
-#   RETRAIN_CATALOGUE  the products of the events, as `examples` takes them; without it facets alone count
+#   RETRAIN_CATALOGUE  the products of the events, as `examples` takes them; without it those that the log has
 #   RETRAIN_START      a bundle, whose weights the training goes on from, or "shipped"; without it the base is trained anew
 #   RETRAIN_STEPS      steps of training; without it the configuration's
 #

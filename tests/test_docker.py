@@ -26,7 +26,7 @@ from service.telemetry import Telemetry
 ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 COMPOSE_FILE, FEEDBACK_FILE = (
-    (ROOT / name).read_text(encoding="utf-8") for name in ("docker-compose.yml", "docker-compose.feedback.yml")
+    (ROOT / name).read_text(encoding="utf-8") for name in ("docker-compose.yml", "docker/compose.feedback.yml")
 )
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE)
 FEEDBACK: dict[str, Any] = yaml.safe_load(FEEDBACK_FILE)
