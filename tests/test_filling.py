@@ -24,7 +24,7 @@ from service.text import Tokenizer
 
 GUITAR: dict[str, Any] = {
     "id": "B00OJHISTK",
-    "title": "Glen Burton GA204BCO-BK Acoustic Electric Cutaway Guitar, Blue",
+    "title": "Glen Burton GA204BCO-BK Acoustic Electric Cutaway Guitar Blue",
     "attributes": {"brand": "Glen Burton Guitars", "color": None},
     "rating": 4.50,
 }

@@ -59,7 +59,7 @@ def write_base(folder: Path) -> None:
     tokenizer = Tokenizer(WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()
     tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "config.json").write_text('{"max_position_embeddings": 512}', encoding="utf-8")
+    (folder / "config.json").write_text('{"model_type": "bert", "max_position_embeddings": 512}', encoding="utf-8")
 
 
 def write_graph(path: Path) -> None:
