@@ -1,4 +1,4 @@
-"""The README holds what the code does: its settings, its examples, its files."""
+"""The README and those beside the code hold what the code does: its settings, its examples, its files."""
 
 import itertools
 import json
@@ -21,11 +21,13 @@ from service.rules import read
 from service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SHOWN = re.findall(r'```json\n({"weights.*?)```', README, flags=re.DOTALL)
+FOLDERS = (".", "service", "model_export", "tests/load")
+README, *OTHERS = ((ROOT / folder / "README.md").read_text(encoding="utf-8") for folder in FOLDERS)
+ALL = "\n".join([README, *OTHERS])
+SHOWN = re.findall(r'```json\n({"weights.*?)```', ALL, flags=re.DOTALL)
 BLOCKS = README.split("```")[1::2]
 FOLDED_S = 60
-CURLS = re.findall(r"^(curl .*?)(?=^curl|^for|^```)", README, flags=re.DOTALL | re.MULTILINE)
+CURLS = re.findall(r"^(curl .*?)(?=^curl|^for|^```)", ALL, flags=re.DOTALL | re.MULTILINE)
 RULES = [c for c in CURLS if ("/admin/rules" in c and "care-last" not in c) or '"query": "Wool rug"' in c]
 SEARCH = next(command for command in CURLS if "search-1" in command)
 
@@ -54,7 +56,7 @@ def asked(client: TestClient, command: str) -> dict[str, Any]:
 
 
 def test_the_settings_table_is_the_codes() -> None:
-    rows = dict(re.findall(r"^\| `RANKER_(\w+)` \| `?(.*?)`? \| ", README, flags=re.MULTILINE))
+    rows = dict(re.findall(r"^\| `RANKER_(\w+)` \| `?(.*?)`? \| ", ALL, flags=re.MULTILINE))
     defaults = {
         name.upper(): "" if field.default is None else str(field.default)
         for name, field in Settings.model_fields.items()
@@ -63,7 +65,7 @@ def test_the_settings_table_is_the_codes() -> None:
 
 
 def test_each_setting_is_told_as_help_tells_it() -> None:
-    assert all(f"| {field.description} |" in README for field in Settings.model_fields.values())
+    assert all(f"| {field.description} |" in ALL for field in Settings.model_fields.values())
 
 
 @pytest.mark.parametrize("command", CURLS, ids=range(len(CURLS)))
@@ -99,7 +101,7 @@ def test_the_feedback_example_ends_as_it_is_shown(client: TestClient) -> None:
 
 
 def test_the_rules_file_shown_is_one() -> None:
-    shown = re.findall(r"```toml\n(\[\[rule\]\].*?)```", README, flags=re.DOTALL)[0]
+    shown = re.findall(r"```toml\n(\[\[rule\]\].*?)```", ALL, flags=re.DOTALL)[0]
     assert [read(each, "file").id for each in tomllib.loads(shown)["rule"]] == ["care-first", "no-battery"]
 
 
@@ -140,4 +142,20 @@ def test_the_file_tree_names_every_package() -> None:
 
 
 def test_the_stages_are_told_in_their_order() -> None:
-    assert " → ".join(NAMES) in README
+    assert " → ".join(NAMES) in ALL
+
+
+def anchors(text: str) -> set[str]:
+    """What a link may point to within a page: its headings as sites write them."""
+    headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_link_leads_somewhere(folder: str) -> None:
+    page = ROOT / folder / "README.md"
+    for link in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text(encoding="utf-8")), link
