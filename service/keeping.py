@@ -71,6 +71,7 @@ def feedback_limits(settings: Settings) -> Limits:
         waiting=settings.feedback_waiting,
         kept=settings.feedback_kept,
         cap=settings.feedback_client_cap,
+        cap_s=settings.feedback_client_cap_s,
         ttl_s=settings.feedback_ttl_s,
         shown_s=settings.feedback_shown_s,
     )

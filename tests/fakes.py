@@ -168,7 +168,9 @@ class EvidenceLedger(MemoryLedger):
     """One in process that evidence is put into by hand, and that remembers what is read; it may fail, or be held."""
 
     def __init__(self, failure: Exception | None = None) -> None:
-        limits = Limits(HalfLives(1e9, 1e9), window_s=60, waiting=10, kept=10, cap=9, ttl_s=1e9, shown_s=60)
+        limits = Limits(
+            HalfLives(1e9, 1e9), window_s=60, waiting=10, kept=10, cap=9, cap_s=86_400, ttl_s=1e9, shown_s=60
+        )
         super().__init__(limits, Telemetry())
         self.failure = failure
         self.gate = asyncio.Event()

@@ -23,7 +23,6 @@ from service.feedback.choices import additions
 from service.feedback.dynamics import Dynamics, Names
 from service.feedback.keys import EVERYTHING, attribute_field, kind_scope, query_scope, user_key
 from service.feedback.ledger import (
-    CAP_S,
     FIELDS_LEFT,
     MOST_FIELDS,
     SILENT_S,
@@ -41,7 +40,9 @@ from service.feedback.snapshots import Snapshots
 from service.feedback.ubi import Event
 from service.telemetry import Telemetry
 
-LIMITS = Limits(HalfLives(100.0, 1000.0), window_s=60, waiting=10, kept=100, cap=2, ttl_s=5000, shown_s=30)
+LIMITS = Limits(
+    HalfLives(100.0, 1000.0), window_s=60, waiting=10, kept=100, cap=2, cap_s=86_400, ttl_s=5000, shown_s=30
+)
 ONE = {EVERYTHING: {b"a:color": observed(1, 0.5, 900.0, "Color")}}
 Work = Callable[[Ledger], Awaitable[None]]
 
@@ -441,7 +442,7 @@ def test_in_process_all_is_gone_after_its_time() -> None:
             await ledger.append([entry(1), entry(2), entry(3)])
             taken = await ledger.waiting("a", 3)
             assert await ledger.fold("a", folded(taken, ONE, "capped")) == ["folded", "folded", "capped"]
-            clock.now += max(CAP_S, LIMITS.ttl_s)
+            clock.now += max(LIMITS.cap_s, LIMITS.ttl_s)
             assert await ledger.evidence([EVERYTHING]) == [{}]
 
     run(work)
@@ -506,6 +507,8 @@ def test_in_redis_every_key_expires_and_the_log_is_bounded(redis_server: RedisSe
         keys = redis_server.client.keys()
         assert len(keys) >= 8
         assert all(redis_server.client.ttl(key) > 0 for key in keys)
+        counted = [redis_server.client.ttl(key) for key in keys if b":cap:" in key]
+        assert counted and all(LIMITS.cap_s - 60 < left <= LIMITS.cap_s for left in counted)
         assert redis_server.client.xlen("{t:feedback}:log") <= 8
 
     run(work)

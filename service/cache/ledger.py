@@ -3,7 +3,7 @@
     {<prefix>:feedback}:queue           stream with the consumer group "fold": what is not folded yet
     {<prefix>:feedback}:log             stream of what was folded, the last so many
     {<prefix>:feedback}:seen:new, :old  sets of what was seen in this window and in the one before
-    {<prefix>:feedback}:cap:<digest>    how often a client has added to something today
+    {<prefix>:feedback}:cap:<digest>    how often a client has added to something of late
     {<prefix>:feedback}:<key>           hash of evidence by field: `scope:…`, `user:…`, `positions`
     {<prefix>:feedback}:parts:<key>     hash of what a scope has in which wider ones, by both and field
     {<prefix>:feedback}:taken           hash of how often scopes were taken back, by key
@@ -30,7 +30,6 @@ from service.errors import LedgerAway, Overloaded
 from service.evidence import Observed, decode, encode
 from service.feedback.keys import parts_key, user_key
 from service.feedback.ledger import (
-    CAP_S,
     FIELDS_LEFT,
     LEAST_SUM,
     MOST_FIELDS,
@@ -116,7 +115,7 @@ class RedisLedger:
             return []
         limits, places = self._limits, _Places([self._taken, self._queue, self._log])
         bounds = [consumer, limits.half_lives.short, limits.half_lives.long, round(limits.ttl_s)]
-        bounds += [limits.cap, round(CAP_S), limits.kept, MOST_FIELDS, FIELDS_LEFT]
+        bounds += [limits.cap, round(limits.cap_s), limits.kept, MOST_FIELDS, FIELDS_LEFT]
         entries: list[Any] = []
         queries = {b"": 0}
         for each in folded:

@@ -24,14 +24,12 @@ MOST_SEEN = 1_000_000
 early."""
 SILENT_S = 30.0
 """After so long without a word from its consumer an entry is given to another."""
-CAP_S = 86_400.0
-"""For so long it counts how often a client has added to something."""
 
 
 class Limits(NamedTuple):
     """How much a ledger keeps, and for how long, in seconds.
 
-    `waiting` and `kept` are entries of the queue and of the log, `cap` choices of one client for one scope in a day.
+    `waiting` and `kept` are entries of the queue and of the log, `cap` choices of one client for one scope in `cap_s`.
     """
 
     half_lives: HalfLives
@@ -39,6 +37,7 @@ class Limits(NamedTuple):
     waiting: int
     kept: int
     cap: int
+    cap_s: float
     ttl_s: float
     shown_s: float
 

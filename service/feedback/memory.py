@@ -15,7 +15,6 @@ from service.errors import Overloaded
 from service.evidence import HalfLives, Observed, at_time, merged, without
 from service.feedback.keys import user_key
 from service.feedback.ledger import (
-    CAP_S,
     FIELDS_LEFT,
     LEAST_SUM,
     MOST_FIELDS,
@@ -52,7 +51,7 @@ class MemoryLedger:
         self._parts: _Expiring[dict[_Part, Observed]] = _Expiring(MOST_KEYS, limits.ttl_s, clock)
         self._taken: Counter[str] = Counter()
         self._shown: _Expiring[bytes] = _Expiring(MOST_SHOWN, limits.shown_s, clock)
-        self._caps: _Expiring[int] = _Expiring(MOST_CAPS, CAP_S, clock)
+        self._caps: _Expiring[int] = _Expiring(MOST_CAPS, limits.cap_s, clock)
 
     async def append(self, entries: Sequence[Entry]) -> list[bool]:
         """As `Ledger`."""
