@@ -13,6 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+BETWEEN = 0.3
+"""A word of this probability or more belongs to a value whose other words stand on both sides of it: exact match of
+OA-Mine went from 0.767 to 0.773, span F1 of QueryNER from 0.648 to 0.652 (dev); 0.15 gave less."""
+_BETWEEN = math.log(BETWEEN / (1 - BETWEEN))
+
 
 class ValueSpan(NamedTuple):
     """Words `first` to `last` (inclusive, counted in the query) state a value, with this probability.
@@ -77,8 +82,8 @@ class PairScore(NamedTuple):
 def pair_scores(scores: RowScores, word_of: Sequence[int], *, threshold: float) -> list[PairScore]:
     """One score for each candidate of a row, in their order; `word_of` names each query token's word.
 
-    A value is a run of words whose probability is at least `threshold`: a word's logit is the mean over its tokens,
-    a run's confidence the mean over its words.
+    A value is a run of words whose probability is at least `threshold`, or `BETWEEN` for one with such words on both
+    sides: a word's logit is the mean over its tokens, a run's confidence the mean over its words.
     """
     least = math.log(threshold / (1 - threshold))
     return [
@@ -93,7 +98,10 @@ def _spans(values: Sequence[float], word_of: Sequence[int], least: float) -> tup
     for word, value in zip(word_of, values, strict=False):
         of_words.setdefault(word, []).append(value)
     means = [(word, sum(logits) / len(logits)) for word, logits in of_words.items()]
-    return _runs([(word, mean) for word, mean in means if mean >= least])
+    sure = [mean >= least for _, mean in means]
+    joins = [a and b and mean >= _BETWEEN for a, b, (_, mean) in zip(sure, sure[2:], means[1:-1], strict=False)]
+    held = [one or other for one, other in zip(sure, [False, *joins, False], strict=False)]
+    return _runs([word for word, taken in zip(means, held, strict=True) if taken])
 
 
 def _runs(words: Sequence[tuple[int, float]]) -> tuple[ValueSpan, ...]:

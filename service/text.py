@@ -24,6 +24,8 @@ from service.naming import LEAST_LETTERS, plain_name
 Feed = dict[str, NDArray[np.int64]]
 
 PADDING_BLOCK = -1
+PARTING = frozenset("-–—,;:|/，、；：")
+"""Words that part others, and end no value."""
 ROW_TOKENS, LEAST_ROOM = 128, 32
 """Longer rows are split, but a row has so much room for candidates behind the longest query. Up to 128 tokens the int8
 graph's logits are the same to the bit wherever a candidate stands; and attention costs the square of a row's length."""
@@ -73,13 +75,24 @@ class Value(NamedTuple):
 
 
 def values(text: str, query: QueryTokens, spans: Iterable[tuple[int, int, float]]) -> tuple[Value, ...]:
-    """The words that spans (first word, last word, confidence) of a tokenised text stand for.
+    """The words that spans (first word, last word, confidence) of a tokenised text stand for, without dashes and
+    the like around them.
 
     A span beyond the words is left out: a cache may hold anything.
     """
-    known = [span for span in spans if span[1] < len(query.ends)]
+    known = [_bared(text, query, span) for span in spans if span[1] < len(query.ends)]
     places = [(query.starts[first], query.ends[last], confidence) for first, last, confidence in known]
     return tuple([Value(text[start:end], start, end, confidence) for start, end, confidence in places])
+
+
+def _bared(text: str, query: QueryTokens, span: tuple[int, int, float]) -> tuple[int, int, float]:
+    """The span without words at its ends that only part others; one such word alone stays."""
+    first, last, confidence = span
+    while first < last and text[query.starts[last] : query.ends[last]] in PARTING:
+        last -= 1
+    while first < last and text[query.starts[first] : query.ends[first]] in PARTING:
+        first += 1
+    return first, last, confidence
 
 
 @dataclass(frozen=True, slots=True)

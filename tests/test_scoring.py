@@ -70,6 +70,25 @@ def test_a_value_is_a_run_of_words_over_the_threshold() -> None:
     assert [(span.first, span.last) for span in score.spans] == [(0, 1), (3, 3)]
 
 
+@pytest.mark.parametrize(
+    ("logits", "spans"),
+    [
+        ([4.0, -0.5, 4.0], [(0, 2)]),
+        ([4.0, -1.0, 4.0], [(0, 0), (2, 2)]),
+        ([4.0, -0.5, -0.5, 4.0], [(0, 0), (3, 3)]),
+        ([-0.5, 4.0, -0.5], [(1, 1)]),
+        ([4.0, -0.5, 4.0, -0.5, 4.0], [(0, 4)]),
+        ([4.0, -0.5], [(0, 0)]),
+        ([4.0], [(0, 0)]),
+    ],
+)
+def test_an_unsure_word_between_two_of_a_value_belongs_to_it(logits: list[float], spans: list[tuple[int, int]]) -> None:
+    row = RowScores(np.zeros(1, np.float32), np.array([logits], np.float32), NOWHERE)
+    (score,) = pair_scores(row, range(len(logits)), threshold=0.65)
+    assert [(span.first, span.last) for span in score.spans] == spans
+    assert all(0.3 <= span.confidence <= 1 for span in score.spans)
+
+
 def test_a_word_is_judged_by_the_mean_of_its_tokens() -> None:
     logits = np.array([[3.0, -1.0, -5.0]], np.float32)
     (score,) = pair_scores(RowScores(np.zeros(1, np.float32), logits, NOWHERE), (0, 0, 1), threshold=0.5)

@@ -52,6 +52,17 @@ def test_values_are_the_texts_own_words_and_spans_beyond_them_none(tokenizer: To
     assert found == (("RED wool", 2, 10, 0.9), ("rug", 11, 14, 0.7))
 
 
+def test_a_value_ends_in_no_dash_or_comma(tokenizer: Tokenizer) -> None:
+    text = "Thorne - wool, - rug"
+    query = tokenizer.query(text)
+    assert [each.text for each in values(text, query, [(0, 1, 0.9), (1, 4, 0.8), (3, 5, 0.7)])] == [
+        "Thorne",
+        "wool",
+        "rug",
+    ]
+    assert [each.text for each in values(text, query, [(1, 1, 0.9), (3, 4, 0.5)])] == ["-", ","]
+
+
 def test_the_longest_query_leaves_room_for_candidates(tokenizer: Tokenizer) -> None:
     assert longest_row(tokenizer.query("rug")) == 128
     assert longest_row(tokenizer.query("rug " * 500)) == 384 + 32
