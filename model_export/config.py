@@ -144,6 +144,8 @@ class Quantising(_Section):
     calibration_records: int = Field(default=256, ge=1)
     outliers: int = Field(default=2, ge=0, le=256)
     """So many channels of each GELU are left out of its scale; what the scale cuts off them is added in fp32."""
+    smoothing: float = Field(default=0.7, ge=0, le=1)
+    """How much of the unevenness of what layer norms give goes over to the weights that read it; 0 is off."""
 
 
 class Thresholds(_Section):

@@ -2,7 +2,7 @@
 
 Scales of activations are fixed from calibration data, never taken over a batch: so a logit does not depend on what
 else is in it, which dynamic quantisation would break.
-- the encoder's matmuls are static int8 and give fp32;
+- the encoder's matmuls are static int8 and give fp32; what they read of layer norms is made even first (`smoothing`);
 - a few channels of a GELU's output reach far beyond the others, on [CLS] above all: what the scale cuts off them is
   multiplied in fp32 and added;
 - large embedding tables are int8 with a scale for each row; the heads stay in fp32.
@@ -26,6 +26,7 @@ from model_export.export import FP32
 from model_export.ranges import LEVELS, Ranges, after_gelu, encoder_matmuls, weights_of
 from model_export.records import Record
 from model_export.rows import packed
+from model_export.smoothing import smooth
 from service.text import Feed, Tokenizer, collate
 
 INT8 = "model.int8.onnx"
@@ -167,7 +168,10 @@ def quantise(config: Config, examples: Path, exported: Path, out: Path) -> dict[
         "static": len(encoder_matmuls(graph)),
         "with_excess": len(after_gelu(graph)) if config.quantising.outliers else 0,
     }
-    make_static(graph, ranges.measure(graph, calibration), outliers=config.quantising.outliers)
+    measured = ranges.measure(graph, calibration)
+    if config.quantising.smoothing:
+        measured = smooth(graph, measured, share=config.quantising.smoothing)
+    make_static(graph, measured, outliers=config.quantising.outliers)
     store_tables(graph)
     part_residuals(graph)
     attention.write_out(graph)
