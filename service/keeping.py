@@ -55,12 +55,12 @@ def _half_lives(settings: Settings) -> HalfLives:
 
 
 def ledger_of(client: Client | None, redis: RedisCache | None, settings: Settings, telemetry: Telemetry) -> Ledger:
-    """Where feedback is kept."""
+    """Where feedback is kept; in process without a log of events, which nobody could read."""
     limits = feedback_limits(settings)
     if client and redis:
         return RedisLedger(client, redis, limits, telemetry, prefix=settings.redis_prefix)
     logger.warning("feedback is kept in process: it is lost with it")
-    return MemoryLedger(limits, telemetry)
+    return MemoryLedger(limits._replace(kept=0), telemetry)
 
 
 def feedback_limits(settings: Settings) -> Limits:
