@@ -274,6 +274,12 @@ def over_workers(folder: Path) -> CollectorRegistry:
     return registry
 
 
+def forget(folder: Path, pid: int | None) -> None:
+    """Drop what a process has written to the shared folder, which has ended and counted nothing."""
+    for file in folder.glob(f"*_{pid}.db"):
+        file.unlink(missing_ok=True)
+
+
 class JsonLines(logging.Formatter):
     """One JSON object a line; `extra={"fields": {...}}` adds to it. Texts of requests never go in."""
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,33 @@ def test_a_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
         service.versions(20)
         assert service.metric('ranker_requests_total{route="/v1/weights",status="200"}') == 40
         assert service.metric("ranker_model_info") == 1
+
+
+def test_a_worker_that_cannot_start_again_is_tried_less_often_and_leaves_no_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    another_bundle(tmp_path, "mine")
+    manifest = tmp_path / "mine" / MANIFEST
+    with serving(tmp_path, workers=2, bundle=tmp_path / "mine") as service:
+        service.versions(20)
+        manifest.rename(tmp_path / "away")
+        killed = min(service.pids)
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: len(failed_starts(service)) == 4, 90)
+        times = failed_starts(service)
+        assert (times[3] - times[2]).total_seconds() > 4
+        counting = {int(file.stem.rpartition("_")[2]) for file in tmp_path.glob("attribute-ranker-*/counter_*.db")}
+        assert len(counting - service.pids - {killed}) <= 1
+        (tmp_path / "away").rename(manifest)
+        wait_until(lambda: service.log.read_text().count("ready: bundle") == 3, 60)
+        assert service.metric('ranker_requests_total{route="/v1/weights",status="200"}') == 20
+
+
+def failed_starts(service: Service) -> list[datetime]:
+    """When the log told of workers that had ended before they served."""
+    lines = [json.loads(line) for line in service.log.read_text().splitlines() if "has ended with 3" in line]
+    return [datetime.fromisoformat(line["time"]) for line in lines]
 
 
 def test_sigterm_ends_all_workers_and_leaves_no_folder(tmp_path: Path) -> None:
