@@ -37,7 +37,7 @@ from service.errors import LedgerAway, StartError
 from service.feedback.saving import EVENTS, QUERIES, Saved, save
 from service.protocol import WholeAnswers
 from service.settings import Settings
-from service.telemetry import SHARED_FOLDER, JsonLines, forget, over_workers
+from service.telemetry import SHARED_FOLDER, JsonLines, forget, over_workers, refusals
 
 PREFIX, FROM_FILE = "RANKER_", "_FILE"
 SHUTDOWN_S, WORKER_START_S, KEEP_ALIVE_S = 30, 60, 75
@@ -214,13 +214,14 @@ def _save(arguments: Sequence[str]) -> None:
 
 class Supervisor(Multiprocess):
     """uvicorn's, but for four things: it stops while it replaces workers, too; it notices at once when a worker ends
-    before it serves; once all have served, one that cannot start again takes none of the others with it; and that one
-    is tried less and less often.
+    before it serves; once all have served, one that cannot start again takes none of the others with it, and is tried
+    less and less often; and a bundle that workers could not begin with is counted as refused.
     """
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket], shared: Path) -> None:
         super().__init__(config, sockets)
         self._shared, self._served = shared, False
+        self._count_refused = refusals()
         self._newest: Process | None = None
         self._began, self._pause = 0.0, WORKER_PAUSE_S
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -244,6 +245,14 @@ class Supervisor(Multiprocess):
         if self._newest and self._newest.is_ready(timeout=0.1):
             self._newest, self._pause = None, WORKER_PAUSE_S
 
+    def handle_hup(self) -> None:
+        """Replace all workers, as long as those that come begin."""
+        before = list(self.processes)
+        super().handle_hup()
+        if not self.should_exit.is_set() and any(process in before for process in self.processes):
+            logger.error("the bundle was refused: no worker could begin with it, and those that serve stay")
+            self._count_refused()
+
     def _replace(self, index: int, *, failed: bool) -> None:
         """Start another worker for one that has ended, perhaps before it served."""
         ended = self.processes[index]
@@ -254,6 +263,7 @@ class Supervisor(Multiprocess):
         self._began = time.monotonic()
         self._newest = self.processes[index] = Process(self.config, self.sockets)
         self._newest.start()
+
 
 def _serve_many(settings: Settings, options: dict[str, Any]) -> None:
     """Serve from processes that share a socket and a folder, in which they add up their metrics."""

@@ -213,6 +213,21 @@ def test_at_sighup_every_worker_is_replaced_and_no_request_fails(tmp_path: Path)
         assert len(outcomes()) == 1
 
 
+def test_a_bundle_that_is_refused_at_sighup_is_counted_and_told(tmp_path: Path) -> None:
+    another_bundle(tmp_path, "mine")
+    with serving(tmp_path, workers=2, bundle=tmp_path / "mine") as service:
+        old, refused = service.pids, 'ranker_bundle_swaps_total{outcome="refused"}'
+        assert service.metric(refused) == 0
+        (tmp_path / "mine" / "tokenizer.json").write_text("{}")
+        service.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: service.metric(refused) == 1, 60)
+        told = service.log.read_text()
+        assert "tokenizer.json was altered" in told
+        assert "the bundle was refused" in told
+        assert service.pids == old
+        service.versions(10)
+
+
 def test_a_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
     with serving(tmp_path, workers=2) as service:
         service.versions(20)
@@ -240,7 +255,7 @@ def test_a_worker_that_cannot_start_again_is_tried_less_often_and_leaves_no_file
         times = failed_starts(service)
         assert (times[3] - times[2]).total_seconds() > 4
         counting = {int(file.stem.rpartition("_")[2]) for file in tmp_path.glob("attribute-ranker-*/counter_*.db")}
-        assert len(counting - service.pids - {killed}) <= 1
+        assert len(counting - service.pids - {killed, service.process.pid}) <= 1
         (tmp_path / "away").rename(manifest)
         wait_until(lambda: service.log.read_text().count("ready: bundle") == 3, 60)
         assert service.metric('ranker_requests_total{route="/v1/weights",status="200"}') == 20
