@@ -241,7 +241,9 @@ class Supervisor(Multiprocess):
                 self.should_exit.set()
             elif time.monotonic() >= self._began + (self._pause if failed else WORKER_PAUSE_S):
                 self._replace(index, failed=failed)
-        self._served = self._served or all(process.is_ready(timeout=0.1) for process in self.processes)
+        if not self._served and all(process.is_ready(timeout=0.1) for process in self.processes):
+            self._served = True
+            logger.info("all %s workers serve", len(self.processes))
         if self._newest and self._newest.is_ready(timeout=0.1):
             self._newest, self._pause = None, WORKER_PAUSE_S
 
@@ -256,10 +258,11 @@ class Supervisor(Multiprocess):
     def _replace(self, index: int, *, failed: bool) -> None:
         """Start another worker for one that has ended, perhaps before it served."""
         ended = self.processes[index]
-        logger.error("worker %s has ended with %s: another begins", ended.pid, ended.exitcode)
+        self._pause = min(2 * self._pause, MOST_WORKER_PAUSE_S) if failed else WORKER_PAUSE_S
+        fields = {"pause_s": self._pause} if failed else {}
+        logger.error("worker %s has ended with %s: another begins", ended.pid, ended.exitcode, extra={"fields": fields})
         if failed:
             forget(self._shared, ended.pid)
-        self._pause = min(2 * self._pause, MOST_WORKER_PAUSE_S) if failed else WORKER_PAUSE_S
         self._began = time.monotonic()
         self._newest = self.processes[index] = Process(self.config, self.sockets)
         self._newest.start()

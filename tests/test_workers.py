@@ -247,13 +247,15 @@ def test_a_worker_that_cannot_start_again_is_tried_less_often_and_leaves_no_file
     another_bundle(tmp_path, "mine")
     manifest = tmp_path / "mine" / MANIFEST
     with serving(tmp_path, workers=2, bundle=tmp_path / "mine") as service:
+        wait_until(lambda: "all 2 workers serve" in service.log.read_text(), 60)
         service.versions(20)
         manifest.rename(tmp_path / "away")
         killed = min(service.pids)
         os.kill(killed, signal.SIGKILL)
         wait_until(lambda: len(failed_starts(service)) == 4, 90)
-        times = failed_starts(service)
-        assert (times[3] - times[2]).total_seconds() > 4
+        assert [pause for _, pause in failed_starts(service)] == [2, 4, 8, 16]
+        begun = [at for at, _ in failed_starts(service)]
+        assert (begun[3] - begun[2]).total_seconds() > 7.9
         counting = {int(file.stem.rpartition("_")[2]) for file in tmp_path.glob("attribute-ranker-*/counter_*.db")}
         assert len(counting - service.pids - {killed, service.process.pid}) <= 1
         (tmp_path / "away").rename(manifest)
@@ -261,10 +263,10 @@ def test_a_worker_that_cannot_start_again_is_tried_less_often_and_leaves_no_file
         assert service.metric('ranker_requests_total{route="/v1/weights",status="200"}') == 20
 
 
-def failed_starts(service: Service) -> list[datetime]:
-    """When the log told of workers that had ended before they served."""
+def failed_starts(service: Service) -> list[tuple[datetime, int]]:
+    """When the log told of workers that had ended before they served, and how long the pause is from then on."""
     lines = [json.loads(line) for line in service.log.read_text().splitlines() if "has ended with 3" in line]
-    return [datetime.fromisoformat(line["time"]) for line in lines]
+    return [(datetime.fromisoformat(line["time"]), line["pause_s"]) for line in lines]
 
 
 def test_sigterm_ends_all_workers_and_leaves_no_folder(tmp_path: Path) -> None:
