@@ -37,10 +37,12 @@ from service.errors import LedgerAway, StartError
 from service.feedback.saving import EVENTS, QUERIES, Saved, save
 from service.protocol import WholeAnswers
 from service.settings import Settings
-from service.telemetry import SHARED_FOLDER, JsonLines, over_workers
+from service.telemetry import SHARED_FOLDER, JsonLines, forget, over_workers, refusals
 
 PREFIX, FROM_FILE = "RANKER_", "_FILE"
-SHUTDOWN_S, WORKER_START_S, WORKER_PAUSE_S, KEEP_ALIVE_S = 30, 60, 1, 75
+SHUTDOWN_S, WORKER_START_S, KEEP_ALIVE_S = 30, 60, 75
+WORKER_PAUSE_S, MOST_WORKER_PAUSE_S = 1, 60
+"""Between starts of workers, at least; it doubles while they fail."""
 FOLD, SAVE = "fold", "events"
 GARBAGE_THRESHOLDS = 5_000, 20, 50
 SECRETS = [name for name, field in Settings.model_fields.items() if field.annotation == SecretStr | None]
@@ -211,13 +213,17 @@ def _save(arguments: Sequence[str]) -> None:
 
 
 class Supervisor(Multiprocess):
-    """uvicorn's, but for three things: it stops while it replaces workers, too; it notices at once when a worker ends
-    before it serves; and once all have served, one that cannot start again takes none of the others with it.
+    """uvicorn's, but for four things: it stops while it replaces workers, too; it notices at once when a worker ends
+    before it serves; once all have served, one that cannot start again takes none of the others with it, and is tried
+    less and less often; and a bundle that workers could not begin with is counted as refused.
     """
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket]) -> None:
+    def __init__(self, config: uvicorn.Config, sockets: list[socket], shared: Path) -> None:
         super().__init__(config, sockets)
-        self._served, self._next_start = False, 0.0
+        self._shared, self._served = shared, False
+        self._count_refused = refusals()
+        self._newest: Process | None = None
+        self._began, self._pause = 0.0, WORKER_PAUSE_S
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.should_exit.set())
 
@@ -227,16 +233,39 @@ class Supervisor(Multiprocess):
             process.child_conn.close()  # the end of the pipe is with the worker alone, so that it ends with it
             if self.should_exit.is_set() or process.is_alive(timeout=self.config.timeout_worker_healthcheck):
                 continue
-            process.kill()
-            process.join()
-            if process.exitcode == STARTUP_FAILURE and not self._served:
+            if process.exitcode is None:
+                process.kill()
+                process.join()
+            failed = process.exitcode == STARTUP_FAILURE
+            if failed and not self._served:
                 self.should_exit.set()
-            elif time.monotonic() >= self._next_start:
-                self._next_start = time.monotonic() + WORKER_PAUSE_S
-                logger.error("worker %s has ended with %s: another begins", process.pid, process.exitcode)
-                self.processes[index] = Process(self.config, self.sockets)
-                self.processes[index].start()
-        self._served = self._served or all(process.is_ready(timeout=0.1) for process in self.processes)
+            elif time.monotonic() >= self._began + (self._pause if failed else WORKER_PAUSE_S):
+                self._replace(index, failed=failed)
+        if not self._served and all(process.is_ready(timeout=0.1) for process in self.processes):
+            self._served = True
+            logger.info("all %s workers serve", len(self.processes))
+        if self._newest and self._newest.is_ready(timeout=0.1):
+            self._newest, self._pause = None, WORKER_PAUSE_S
+
+    def handle_hup(self) -> None:
+        """Replace all workers, as long as those that come begin."""
+        before = list(self.processes)
+        super().handle_hup()
+        if not self.should_exit.is_set() and any(process in before for process in self.processes):
+            logger.error("the bundle was refused: no worker could begin with it, and those that serve stay")
+            self._count_refused()
+
+    def _replace(self, index: int, *, failed: bool) -> None:
+        """Start another worker for one that has ended, perhaps before it served."""
+        ended = self.processes[index]
+        self._pause = min(2 * self._pause, MOST_WORKER_PAUSE_S) if failed else WORKER_PAUSE_S
+        fields = {"pause_s": self._pause} if failed else {}
+        logger.error("worker %s has ended with %s: another begins", ended.pid, ended.exitcode, extra={"fields": fields})
+        if failed:
+            forget(self._shared, ended.pid)
+        self._began = time.monotonic()
+        self._newest = self.processes[index] = Process(self.config, self.sockets)
+        self._newest.start()
 
 
 def _serve_many(settings: Settings, options: dict[str, Any]) -> None:
@@ -255,7 +284,7 @@ def _serve_many(settings: Settings, options: dict[str, Any]) -> None:
             timeout_worker_healthcheck=WORKER_START_S,
             **options,
         )
-        supervisor = Supervisor(config, sockets=[stack.enter_context(closing(config.bind_socket()))])
+        supervisor = Supervisor(config, [stack.enter_context(closing(config.bind_socket()))], shared)
         supervisor.run()
         if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
             sys.exit(STARTUP_FAILURE)

@@ -99,7 +99,8 @@ class Deployments:
         *,
         announce: Callable[[Path], None] | None = None,
     ) -> None:
-        self._build, self._folder, self._telemetry, self._announce = build, folder, telemetry, announce
+        self._build, self._telemetry, self._announce = build, telemetry, announce
+        self._folder = self._at_start = folder
         self._swapping = asyncio.Lock()
         self._retired: set[asyncio.Task[None]] = set()
         self.current: Deployment
@@ -141,7 +142,8 @@ class Deployments:
             self._tell(replaced, 0)
             self._tell(replacement, 1)
             self._telemetry.swaps.labels("taken").inc()
-            logger.info("bundle %s has taken over from %s", parts.bundle.version, replaced.bundle.version)
+            until = self._until_when(folder)
+            logger.info("bundle %s has taken over from %s%s", parts.bundle.version, replaced.bundle.version, until)
             retiring = asyncio.create_task(replaced.close(), name="retire")
             self._retired.add(retiring)
             retiring.add_done_callback(self._retired.discard)
@@ -151,6 +153,11 @@ class Deployments:
             except OSError as error:
                 logger.error("the other processes could not be told of bundle %s: %s", parts.bundle.version, error)
             return replacement
+
+    def _until_when(self, folder: Path) -> str:
+        """What the log says of a folder that the next start will not know of."""
+        known = folder.resolve() == self._at_start.resolve()
+        return "" if known else f" until the next start; set RANKER_BUNDLE to {folder} to keep it"
 
     def _tell(self, deployment: Deployment, value: int) -> None:
         bundle = deployment.bundle

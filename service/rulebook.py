@@ -219,17 +219,29 @@ class Rulebook:
                 _audit("changed" if old and new else "added" if new else "removed", new or old)
 
     async def _read_store(self, store: Store) -> None:
-        """Take what other processes were told; who was told has logged it."""
+        """Take what other processes were told; who was told has logged it. What is gone is logged here, too."""
         try:
             async with self._changing:
                 kept = await store.read()
                 if kept != self._kept:
+                    self._tell_gone(kept)
                     found = _readable(kept)
                     self._kept, self._unreadable = kept, _missing(kept, found)
                     self._take("admin", found)
             self._note("admin", self._unreadable)
         except LedgerAway as error:
             self._note("admin", str(error))
+
+    def _tell_gone(self, kept: Mapping[str, bytes]) -> None:
+        """Tell of rules that the store has no more, and that nobody deleted here.
+
+        Where it has none at all it may have lost them, which is a warning. The last one deleted through another process
+        looks the same.
+        """
+        now, level = datetime.fromtimestamp(self._clock(), UTC), logging.INFO if kept else logging.WARNING
+        for rule_id, rule in sorted(self._rules["admin"].items()):
+            if rule_id not in kept and not (rule.end and rule.end <= now):
+                _audit("gone", rule, by="redis", level=level)
 
     def _note(self, by: By, fault: str) -> None:
         """Tell once what keeps rules from being read; "" is nothing."""
@@ -282,11 +294,11 @@ def _missing(kept: Mapping[str, bytes], found: Mapping[str, Rule]) -> str:
     return f"{len(missing)} are no rules, the first has the id {missing[0]:.64}" if missing else ""
 
 
-def _audit(happened: str, rule: Rule | None) -> None:
+def _audit(happened: str, rule: Rule | None, *, by: str = "", level: int = logging.INFO) -> None:
     """A line of who changed what; the scope's key is told, and no query."""
     if rule:
-        fields = {"id": rule.id, "action": rule.action, "by": rule.by, "happened": happened, "scope": rule.scope}
-        logger.info("rule", extra={"fields": fields})
+        fields = {"id": rule.id, "action": rule.action, "by": by or rule.by, "happened": happened, "scope": rule.scope}
+        logger.log(level, "rule", extra={"fields": fields})
 
 
 def _told(error: Exception) -> str:

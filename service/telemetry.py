@@ -8,14 +8,16 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, Summary, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.values import MultiProcessValue
 
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Where prometheus_client finds the folder in which worker processes add their metrics up."""
@@ -39,6 +41,7 @@ DEGRADED = ("overloaded", "deadline_exceeded", "model_failed")
 FOLDED = ("folded", "capped", "unknown_query", "nothing", "unreadable")
 RULE_SOURCES = ("file", "admin")
 RULE_ACTIONS = ("hide", "multiply", "floor", "pin")
+SWAPS, SWAPS_TOLD = "ranker_bundle_swaps_total", "Bundles that were to take over, by outcome."
 
 SHADOWED = ("same_first", "changed_first", "dropped", "failed")
 
@@ -115,10 +118,7 @@ class Telemetry:
             ["reason"],
             registry=self.registry,
         )
-        self.swaps = Counter(
-            "ranker_bundle_swaps_total", "Bundles that were to take over, by outcome.", ["outcome"],
-            registry=self.registry,
-        )  # fmt: skip
+        self.swaps = Counter(SWAPS, SWAPS_TOLD, ["outcome"], registry=self.registry)
         self.events = Counter(
             "ranker_events_total", "Events sent, by what became of them.", ["outcome"], registry=self.registry
         )
@@ -254,6 +254,12 @@ class _OverWorkers(MultiProcessCollector):
         for file in self._folder.glob("gauge_live*_*.db"):
             if not _runs(int(file.stem.rpartition("_")[2])):
                 file.unlink(missing_ok=True)  # somebody else may be doing the same
+        try:
+            return self._summed()
+        except FileNotFoundError:  # one that never served was forgotten meanwhile
+            return self._summed()
+
+    def _summed(self) -> Iterable[Metric]:
         return cast(Iterable[Metric], super().collect())  # type: ignore[no-untyped-call]
 
 
@@ -272,6 +278,19 @@ def over_workers(folder: Path) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(_OverWorkers(folder))
     return registry
+
+
+def refusals() -> Callable[[], None]:
+    """What counts a refused bundle for the process above the workers, beside theirs in the folder they share."""
+    kind = MultiProcessValue()  # type: ignore[no-untyped-call]
+    count = kind("counter", SWAPS.removesuffix("_total"), SWAPS, ["outcome"], ["refused"], SWAPS_TOLD)
+    return partial(count.inc, 1)
+
+
+def forget(folder: Path, pid: int | None) -> None:
+    """Drop what a process has written to the shared folder, which has ended and counted nothing."""
+    for file in folder.glob(f"*_{pid}.db"):
+        file.unlink(missing_ok=True)
 
 
 class JsonLines(logging.Formatter):

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import threading
 import weakref
 from pathlib import Path
@@ -286,6 +287,23 @@ def test_what_took_over_is_told_once_and_what_did_not_is_not(builder: Builder, t
         assert told == [Path("2")]
 
     run(work)
+
+
+def test_the_log_says_what_the_next_start_will_not_know_of(
+    builder: Builder, telemetry: Telemetry, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work() -> None:
+        first = tmp_path / "1"
+        async with Deployments(builder, first, telemetry) as deployments:
+            await deployments.swap(tmp_path / "2")
+            await deployments.swap(first)
+
+    with caplog.at_level(logging.INFO, "service.deployment"):
+        run(work)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"bundle 2 has taken over from 1 until the next start; set RANKER_BUNDLE to {tmp_path / '2'} to keep it",
+        "bundle 1 has taken over from 2",
+    ]
 
 
 def test_the_bundle_that_took_over_is_ready(deployments: Deployments) -> None:

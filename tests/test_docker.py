@@ -19,6 +19,7 @@ from fakes import free_port, redis_server_path
 from fastapi import FastAPI
 from prometheus_client import generate_latest
 
+from service.__main__ import read_settings
 from service.api.routes import add_routes, series
 from service.settings import Settings
 from service.telemetry import Telemetry
@@ -222,6 +223,12 @@ def test_the_service_runs_locked_down_beside_a_redis_it_can_do_without(name: str
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["depends_on"] == ["redis"]
     assert service["environment"]["RANKER_REDIS_URL"] == "redis://redis:6379/0"
+
+
+def test_the_bundle_to_begin_with_is_that_of_the_package_unless_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert environment("ranker")["RANKER_BUNDLE"] == "${RANKER_BUNDLE-}"
+    monkeypatch.setenv("RANKER_BUNDLE", "")
+    assert read_settings([]).bundle is None
 
 
 @pytest.mark.parametrize("name", ["ranker", "ranker-gpu"])

@@ -353,6 +353,46 @@ def test_what_one_process_is_told_the_others_know() -> None:
     run(work)
 
 
+def gone(log: pytest.LogCaptureFixture) -> list[tuple[str, str, str]]:
+    lines = [(record.levelname, record.__dict__["fields"]) for record in log.records if record.getMessage() == "rule"]
+    return [(level, line["id"], line["by"]) for level, line in lines if line["happened"] == "gone"]
+
+
+def test_rules_that_the_store_has_lost_are_told_once_each(log: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        store, clock = FakeStore(), FakeClock()
+        async with opened(store=store, clock=clock) as book:
+            for rule_id in ("b", "a"):
+                await book.put(FLOOR | {"id": rule_id})
+            await book.put(FLOOR | {"id": "over", "end": "1970-01-01T00:16:41Z"})
+            await book.refresh()
+            clock.now += 1
+            store.kept.clear()
+            await book.refresh()
+            await book.refresh()
+            assert ids(book) == []
+
+    run(work)
+    assert gone(log) == [("WARNING", "a", "redis"), ("WARNING", "b", "redis")]
+
+
+def test_a_rule_that_was_deleted_through_another_process_is_told_without_a_warning(
+    log: pytest.LogCaptureFixture,
+) -> None:
+    async def work() -> None:
+        store = FakeStore()
+        async with opened(store=store) as one, opened(store=store) as other:
+            for rule_id in ("a", "b"):
+                await one.put(FLOOR | {"id": rule_id})
+            await other.refresh()
+            await one.delete("a")
+            await one.refresh()
+            await other.refresh()
+
+    run(work)
+    assert gone(log) == [("INFO", "a", "redis")]
+
+
 def test_while_the_store_is_away_rules_stay_and_none_can_be_put(log: pytest.LogCaptureFixture) -> None:
     async def work() -> None:
         store, telemetry = FakeStore(), Telemetry()

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from fakes import FakeModel, FakeSecondLevel, ended
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
@@ -39,6 +40,8 @@ from service.telemetry import (
     TEXT_LEVELS,
     JsonLines,
     Telemetry,
+    forget,
+    over_workers,
     request_id,
 )
 from service.text import Tokenizer
@@ -286,3 +289,26 @@ def test_a_line_is_one_json_object_whatever_is_in_it() -> None:
     line = JsonLines().format(record)
     assert "\n" not in line
     assert json.loads(line)["path"] == "/a"
+
+
+def test_a_worker_that_is_forgotten_while_metrics_are_read_fails_no_scrape(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "counter_1.db").touch()
+
+    def gone_at_first(path: str) -> list[object]:
+        if Path(path).exists():
+            forget(tmp_path, 1)
+            raise FileNotFoundError(path)
+        return []
+
+    monkeypatch.setattr("prometheus_client.mmap_dict.MmapedDict.read_all_values_from_file", gone_at_first)
+    assert generate_latest(over_workers(tmp_path)) == b""
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_forgotten_is_one_process_alone(tmp_path: Path) -> None:
+    for name in ("counter_1.db", "gauge_livemax_1.db", "counter_11.db"):
+        (tmp_path / name).touch()
+    forget(tmp_path, 1)
+    assert [file.name for file in tmp_path.iterdir()] == ["counter_11.db"]

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,21 @@ def test_at_sighup_every_worker_is_replaced_and_no_request_fails(tmp_path: Path)
         assert len(outcomes()) == 1
 
 
+def test_a_bundle_that_is_refused_at_sighup_is_counted_and_told(tmp_path: Path) -> None:
+    another_bundle(tmp_path, "mine")
+    with serving(tmp_path, workers=2, bundle=tmp_path / "mine") as service:
+        old, refused = service.pids, 'ranker_bundle_swaps_total{outcome="refused"}'
+        assert service.metric(refused) == 0
+        (tmp_path / "mine" / "tokenizer.json").write_text("{}")
+        service.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: service.metric(refused) == 1, 60)
+        told = service.log.read_text()
+        assert "tokenizer.json was altered" in told
+        assert "the bundle was refused" in told
+        assert service.pids == old
+        service.versions(10)
+
+
 def test_a_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
     with serving(tmp_path, workers=2) as service:
         service.versions(20)
@@ -222,6 +238,35 @@ def test_a_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
         service.versions(20)
         assert service.metric('ranker_requests_total{route="/v1/weights",status="200"}') == 40
         assert service.metric("ranker_model_info") == 1
+
+
+def test_a_worker_that_cannot_start_again_is_tried_less_often_and_leaves_no_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    another_bundle(tmp_path, "mine")
+    manifest = tmp_path / "mine" / MANIFEST
+    with serving(tmp_path, workers=2, bundle=tmp_path / "mine") as service:
+        wait_until(lambda: "all 2 workers serve" in service.log.read_text(), 60)
+        service.versions(20)
+        manifest.rename(tmp_path / "away")
+        killed = min(service.pids)
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: len(failed_starts(service)) == 4, 90)
+        assert [pause for _, pause in failed_starts(service)] == [2, 4, 8, 16]
+        begun = [at for at, _ in failed_starts(service)]
+        assert (begun[3] - begun[2]).total_seconds() > 7.9
+        counting = {int(file.stem.rpartition("_")[2]) for file in tmp_path.glob("attribute-ranker-*/counter_*.db")}
+        assert len(counting - service.pids - {killed, service.process.pid}) <= 1
+        (tmp_path / "away").rename(manifest)
+        wait_until(lambda: service.log.read_text().count("ready: bundle") == 3, 60)
+        assert service.metric('ranker_requests_total{route="/v1/weights",status="200"}') == 20
+
+
+def failed_starts(service: Service) -> list[tuple[datetime, int]]:
+    """When the log told of workers that had ended before they served, and how long the pause is from then on."""
+    lines = [json.loads(line) for line in service.log.read_text().splitlines() if "has ended with 3" in line]
+    return [(datetime.fromisoformat(line["time"]), line["pause_s"]) for line in lines]
 
 
 def test_sigterm_ends_all_workers_and_leaves_no_folder(tmp_path: Path) -> None:
