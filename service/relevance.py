@@ -224,10 +224,12 @@ class Wishes:
         self._wishes[attribute] = self._wishes[like]
 
     def prefer(self, attribute: str, values: Mapping[str, float]) -> None:
-        """Want these values, each so strongly."""
+        """Want these values, each so strongly; of those wanted the best counts, one of strength 0 says nothing."""
         self._preferred.add(attribute)
         self._wishes[attribute] = tuple(
-            Wish(text, share, self._parser.wanted(text), choice) for choice, (text, share) in enumerate(values.items())
+            Wish(text, share, self._parser.wanted(text), UNWANTED if share < 0 else 0)
+            for text, share in values.items()
+            if share
         )
 
     def like(self, liking: Callable[[str, Value], float]) -> None:

@@ -193,6 +193,14 @@ def test_preferences_step_in_with_their_strength_and_sign(parser: Parser) -> Non
     assert matches == pytest.approx([(0.5 * 1 + -1.0 * -1) / 2, (0.5 * -1 + -1.0 * 1) / 2])
 
 
+def test_of_several_preferred_values_the_best_counts(parser: Parser) -> None:
+    wishes = Wishes("rug", parser, FORMULA)
+    wishes.weigh({"color": 0.5})
+    wishes.prefer("color", {"red": 1.0, "blue": 1.0, "black": 1.0, "pink": 0.0})
+    products = [wishes.read(Product("rug", {"color": color})) for color in ("red", "black", "green")]
+    assert [wishes.scored(product, cosine).terms[0].match for product in products] == [1.0, 1.0, -1.0]
+
+
 def test_a_liked_value_adds_to_the_score_whatever_its_attributes_weight(parser: Parser) -> None:
     wishes = Wishes("rug", parser, FORMULA)
     wishes.like(lambda name, value: 0.07 if (name, value) == ("color", "Navy  blue") else 0.0)
