@@ -71,6 +71,13 @@ def test_a_cue_governs_what_it_says_in_real_queries(query: str, expected: list[s
         ("免打孔置物架", ["打孔"]),
         ("非转基因", ["转基"]),
         ("不带支架", ["支架"]),
+        ("不是红色的连衣裙", ["红色"]),
+        ("无袖黑色连衣裙", ["袖"]),
+        ("无袖连衣裙", ["袖"]),
+        ("无领白色T恤", ["领"]),
+        ("无扣米色外套", ["扣"]),
+        ("非黑色", ["黑色"]),
+        ("不褪色袜子", ["褪色"]),
     ],
 )
 def test_chinese_cues_govern_what_follows(query: str, expected: list[str]) -> None:
@@ -80,6 +87,7 @@ def test_chinese_cues_govern_what_follows(query: str, expected: list[str]) -> No
 @pytest.mark.parametrize(
     "query",
     [
+        "这款是不是红色",
         "no show socks women",
         "breast pump hands free",
         "region free dvd player",
@@ -141,6 +149,8 @@ def test_spans_are_in_order_apart_and_inside_the_text(text: str) -> None:
         ("belt without buckle", "belt"),
         ("not machine washable", "washable"),
         ("除了红色以外的鞋", "鞋"),
+        ("不是红色的连衣裙", "连衣裙"),
+        ("无领白色T恤", "白色T恤"),
         ("without", "without"),
     ],
 )

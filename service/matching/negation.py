@@ -11,8 +11,9 @@ What each cue governs:
 - "non": the next word, also where it is joined to it, for words that are joined in practice ("nonstick").
 - "X-free": the word before; "X free", unhyphenated, only for what is usually left out (`LEFT_OUT`), since "free" has
   other meanings ("kindle books free").
-- 不含, 不带, 没有, 除了 and the like: up to 的, a conjunction or the end of the Chinese characters, eight at most.
-  无, 免, 非, 不: two characters, for there are no spaces to tell where a word ends. Or one Latin word.
+- 不含, 不带, 不是, 没有, 除了 and the like: up to 的, a conjunction or the end of the Chinese characters, eight at
+  most. 无, 免, 非, 不: two, for there are no spaces to tell where a word ends; one before a colour (无领白色) and
+  where it is a word of `WORDS_OF_ONE`. Or one Latin word.
 
 Names that only look like negations ("no show socks", "hands free", 无线, 不锈钢) are listed by hand.
 
@@ -34,7 +35,7 @@ ASIDE = re.compile(
     r"(?:\b(?:without|w/o|with no|no|(?:(?:that|which) (?:is|are) )?not|free (?:of|from)|except(?: for)?|excluding"
     r"|neither|anything but|other than|(?:i )?do(?:es)?(?:n['’]t| not) (?:want|need|like|have|include|contain))"
     r"(?:\s+(?:an?|any|the))*"
-    r"|不含|不带|不帶|不要|没有|沒有|除了|无|無)\s*$",
+    r"|不含|不带|不帶|不要|不是|没有|沒有|除了|无|無)\s*$",
     re.IGNORECASE,
 )
 """Cues that set what they negate aside from the rest; "non-slip" and "sugar free" name a kind of their own."""
@@ -48,7 +49,7 @@ WANTING = listed("contain have include like need want")
 """Verbs that a negated auxiliary leaves negated: "I don't want red"."""
 RELATIVES = frozenset({"that", "which"})
 CUES = listed("anything but except excluding free from neither no non not o of other than w without") | {
-    *"不無无免非没未有含带帶要需用添加支持除了"
+    *"不無无免非没未有含带帶要是需用添加支持除了"
 }
 """Words that a negation is made of; beside negated words they say nothing themselves."""
 
@@ -58,7 +59,7 @@ FIXED = re.compile(
     r"|(?:no|not) (?:more|less|fewer|later|over|under) than|not (?:over|under|more|less)\b|region[ -]free|worry[ -]free"
     r"|hassle[ -]free|risk[ -]free|without (?:borders|fail|you|me|us|end|prejudice))\b"
     r"|不锈|无线(?!圈)|無線|无色|无人机|无人驾驶|無印|无印|无限|無限|无敌|无极|无忌|无源|无花果|无障碍|无患子|非洲|[东西南北中]非"
-    r"|非常|免费|免費|免疫|避免|不同|不透明|不倒翁|不求人|不错|不适用|不可|不足|不(?:超过|少于|低于|高于|大于|小于|多于)",
+    r"|是不是|非常|免费|免費|免疫|避免|不同|不透明|不倒翁|不求人|不错|不适用|不可|不足|不(?:超过|少于|低于|高于|大于|小于|多于)",
     re.IGNORECASE,
 )
 
@@ -101,10 +102,13 @@ WITHIN_CLAUSE = re.compile(r"(?!.*\s[-–—]\s)[\s'\"’”“–-]*", re.DOTAL
 """What may stand between two words of one clause: spaces, quotes, a hyphen that joins them."""
 
 HAN = r"\u3400-\u9fff"
+WORDS_OF_ONE = "袖领領帽糖盐鹽"
+"""Characters that are whole words behind 无 and the like: what follows them is another word."""
+HUES = "黑白红紅蓝藍绿綠黄黃灰粉紫棕橙"
 CHINESE = re.compile(
-    r"(?:不含|不带|不帶|不要|不需要|不需|不用|不添加|未添加|无添加|不支持|无需|没有|未含|除了)\s?"
+    r"(?:不含|不带|不帶|不要|不是|不需要|不需|不用|不添加|未添加|无添加|不支持|无需|没有|未含|除了)\s?"
     rf"(?P<long>(?:(?![的和且但或与及]|以外|之外)[{HAN}]){{1,8}}|[a-z0-9]+)"
-    rf"|[无無免非不]\s?(?P<short>(?:(?!的)[{HAN}]){{1,2}}|[a-z0-9]+)",
+    rf"|[无無免非不]\s?(?P<short>[{WORDS_OF_ONE}]|(?!的)[{HAN}](?:(?!的|[{HUES}]|[{HAN}]色)[{HAN}])?|[a-z0-9]+)",
     re.IGNORECASE,
 )
 
