@@ -28,7 +28,16 @@ from typing import NamedTuple
 from service.bundle import Formula
 from service.matching import wording
 from service.matching.agreement import with_cosine, without_cosine
-from service.matching.negation import CUES, affirmed, asked_without, denied_words, is_negated, negated_spans, outside
+from service.matching.negation import (
+    CUES,
+    affirmed,
+    asked_without,
+    denied_words,
+    is_negated,
+    negated_spans,
+    outside,
+    without_cue,
+)
 from service.matching.parsing import Found, Parser, Value, Wanted
 from service.matching.quantities import kinds, read_quantities
 
@@ -173,13 +182,22 @@ class Wishes:
         wishes: list[Wish] = []
         choice = last = 0
         self._stated += [(start, end) for _, start, end, _ in values]
-        for text, start, end, sure in values:
+        for text, start, end, sure in self._without_cues(values):
             negated = is_negated(self._spans, start, end)
             if not wishes or not OR.search(self._query, last, start):
                 choice += 1
             wishes.append(Wish(text, sure, self._parser.wanted(text, negated=negated), UNWANTED if negated else choice))
             last = end
         self._wishes[attribute] = tuple(wishes)
+
+    def _without_cues(self, values: Iterable[tuple[str, int, int, float]]) -> Iterator[tuple[str, int, int, float]]:
+        """Values less the words that only negate them, and not those of nothing else."""
+        for text, start, end, sure in values:
+            first, last = without_cue(self._query, self._spans, start, end)
+            if (first, last) == (start, end):
+                yield text, start, end, sure
+            elif first < last:
+                yield self._query[first:last], first, last, sure
 
     def name(self, attribute: str, plain: str) -> None:
         """Want a yes or a no of an attribute that reads `plain`, where the query says just this or its contrary."""

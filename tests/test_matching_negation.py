@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.matching.negation import affirmed, asked_without, denied_words, is_negated, negated_spans
+from service.matching.negation import affirmed, asked_without, denied_words, is_negated, negated_spans, without_cue
 
 
 def governed(text: str) -> list[str]:
@@ -49,6 +49,9 @@ def governed(text: str) -> list[str]:
         ("shirt that doesn’t have pockets", ["pockets"]),
         ("snack does not contain nuts", ["nuts"]),
         ("anything but black", ["black"]),
+        ("dress in any color but red", ["red"]),
+        ("dress that isn't red", ["red"]),
+        ("shoes which aren’t red or blue", ["red or blue"]),
         ("phone case other than black", ["black"]),
         ("dress except red", ["red"]),
         ("rug neither red nor blue", ["red nor blue"]),
@@ -97,6 +100,8 @@ def test_chinese_cues_govern_what_follows(query: str, expected: list[str]) -> No
         "no 10 nail brush",
         "michela wrong do not disturb",
         "that's not what i meant",
+        "it isn't easy being green shirt",
+        "any small, but red",
         "the one for whom food is not enough gorman",
         "watch the game not your phone tshirt",
         "not your mothers dry shampoo dark",
@@ -125,6 +130,30 @@ def test_a_value_is_negated_where_half_of_it_is() -> None:
     assert not is_negated(spans, 2, 5)
 
 
+@pytest.mark.parametrize(
+    ("query", "value", "left"),
+    [
+        ("dress anything but red", "but red", "red"),
+        ("dress other than red", "than red", "red"),
+        ("dress that isn't red", "isn", ""),
+        ("shoes that aren't red", "aren't red", "red"),
+        ("rug in any color except red", "color except red", "red"),
+        ("dress any color but red", "color but red", "red"),
+        ("不是红色的连衣裙", "是红色", "红色"),
+        ("belt without buckle", "without buckle", "buckle"),
+        ("non-slip mat", "non-slip", "non-slip"),
+        ("sugar free gum", "sugar free", "sugar free"),
+        ("shirt cotton not polyester", "cotton not polyester", "cotton not polyester"),
+        ("rug not red, blue", "red, blue", "red, blue"),
+        ("dress other than red", "dress", "dress"),
+    ],
+)
+def test_a_value_is_left_without_the_cue_that_negates_it(query: str, value: str, left: str) -> None:
+    start = query.index(value)
+    first, last = without_cue(query, negated_spans(query), start, start + len(value))
+    assert query[first:last] == left
+
+
 CUED = st.lists(
     st.sampled_from(
         ["without", "no", "non-", "not", "free", "-free", "of", "or", "不", "无", "不含", ",", " ", "red", "糖"]
@@ -145,6 +174,8 @@ def test_spans_are_in_order_apart_and_inside_the_text(text: str) -> None:
     [
         ("not red or blue shirt", "shirt"),
         ("anything but black dress", "dress"),
+        ("any color other than black dress", "any color dress"),
+        ("dress that isn't red", "dress"),
         ("shoes that are not red", "shoes"),
         ("belt without buckle", "belt"),
         ("not machine washable", "washable"),

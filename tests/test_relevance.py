@@ -78,6 +78,20 @@ def test_a_value_that_the_query_negates_counts_against_a_product_that_has_it(par
     assert scored(parser, "bag not leather", product, material="leather").terms[0].match == -1.0
 
 
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("bag anything but leather", "but leather"),
+        ("bag other than leather", "than leather"),
+        ("bag that isn't leather", "isn't leather"),
+        ("bag of any material except leather", "material except leather"),
+    ],
+)
+def test_a_part_of_the_cue_in_a_stated_value_does_not_make_it_wanted(parser: Parser, query: str, text: str) -> None:
+    has, other = matched(parser, query, "leather", "wool", name="material", texts=(text,))
+    assert has == -1.0 and other > 0
+
+
 def matched(parser: Parser, query: str, *values: Value, name: str, texts: tuple[str, ...] = ()) -> list[float]:
     """The match of each value of an attribute of which the query states these texts; 0 where there is no term."""
     wishes = Wishes(query, parser, FORMULA)

@@ -5,14 +5,15 @@ What each cue governs:
   another mark, at a conjunction or preposition ("and", "but", "with", "for", ...), at another cue, before a number,
   and after `MOST_WORDS` words. "or" and "nor" do not end it. None governs anything before a pronoun and the like
   ("not your phone", "not only"), nor "not" and "no" after an auxiliary ("do not disturb"): slogans and titles, but not
-  "shoes that are not red". "except", "excluding", "neither", "anything but", "other than" and "don't want" do as well.
+  "shoes that are not red" or "that aren't red". "except", "excluding", "neither", "anything but", "any color but",
+  "other than" and "don't want" do as well.
 - "no": the same where words stand before it in its clause ("dress no sleeves"), else the next word alone ("no drill
   grab bars"); nothing before a number ("no 10 nail brush").
 - "non": the next word, also where it is joined to it, for words that are joined in practice ("nonstick").
 - "X-free": the word before; "X free", unhyphenated, only for what is usually left out (`LEFT_OUT`), since "free" has
   other meanings ("kindle books free").
-- 不含, 不带, 不是, 没有, 除了 and the like: up to 的, a conjunction or the end of the Chinese characters, eight at
-  most. 无, 免, 非, 不: two, for there are no spaces to tell where a word ends; one before a colour (无领白色) and
+- 不含, 不带, 不是, 没有, 除了 and the like: up to 的, a conjunction or the end of the Chinese characters, at most eight
+  of them. 无, 免, 非, 不: two, for there are no spaces to tell where a word ends; one before a colour (无领白色) and
   where it is a word of `WORDS_OF_ONE`. Or one Latin word.
 
 Names that only look like negations ("no show socks", "hands free", 无线, 不锈钢) are listed by hand.
@@ -32,13 +33,19 @@ Span = tuple[int, int]
 MOST_WORDS = 5
 
 ASIDE = re.compile(
-    r"(?:\b(?:without|w/o|with no|no|(?:(?:that|which) (?:is|are) )?not|free (?:of|from)|except(?: for)?|excluding"
-    r"|neither|anything but|other than|(?:i )?do(?:es)?(?:n['’]t| not) (?:want|need|like|have|include|contain))"
+    r"(?:\b(?:(?P<apart>except(?: for)?|excluding|neither|any(?:thing| \w+) but|other than"
+    r"|(?:that|which) (?:is|are)(?: not|n['’]t))"
+    r"|without|w/o|with no|no|not|free (?:of|from)"
+    r"|(?:i )?do(?:es)?(?:n['’]t| not) (?:want|need|like|have|include|contain))"
     r"(?:\s+(?:an?|any|the))*"
-    r"|不含|不带|不帶|不要|不是|没有|沒有|除了|无|無)\s*$",
+    r"|(?P<han_apart>不是|除了)|不含|不带|不帶|不要|没有|沒有|无|無)\s*$",
     re.IGNORECASE,
 )
-"""Cues that set what they negate aside from the rest; "non-slip" and "sugar free" name a kind of their own."""
+"""Cues that set what they negate aside from the rest; "non-slip" and "sugar free" name a kind of their own. Those that
+are `apart` belong to the sentence alone: before them is at most what the negated is a kind of ("colour other than red").
+"""
+
+LONGEST_CUE = 60
 
 LESS = re.compile(r"\b(?!stain|un)([^\W\d_]{3,40})less\b", re.IGNORECASE)
 """Words that deny what they begin with: "sleeveless", "wireless"."""
@@ -48,6 +55,7 @@ OF_TWO_WORDS = frozenset({("anything", "but"), ("other", "than")})
 WANTING = listed("contain have include like need want")
 """Verbs that a negated auxiliary leaves negated: "I don't want red"."""
 RELATIVES = frozenset({"that", "which"})
+COPULAS = frozenset({"is", "are"})
 CUES = listed("anything but except excluding free from neither no non not o of other than w without") | {
     *"不無无免非没未有含带帶要是需用添加支持除了"
 }
@@ -92,9 +100,10 @@ LEFT_OUT = listed(
 """What "free" may follow without a hyphen."""
 
 ASKING = CUES | WANTING | listed("i do doe don t is are that which it")
+ANY = re.compile(r"\bany \w+", re.IGNORECASE)
 AFTER_CUE = re.compile(r"^\s*(?:以外|之外)?的?")
 CUE = re.compile(
-    r"without|w/o|\bno|free|except|excluding|neither|anything but|other than|n['’]t\b|除了|[不无無免非没未]",
+    r"without|w/o|\bno|free|except|excluding|neither|\bany(?:thing| \w+) but|other than|n['’]t\b|除了|[不无無免非没未]",
     re.IGNORECASE,
 )
 TOKEN = re.compile(rf"w/o\b|&|[^\W_{UNSPACED}]+(?:['’][^\W_{UNSPACED}]+)*", re.IGNORECASE)
@@ -141,7 +150,7 @@ def asked_without(query: str) -> list[Span]:
     for, as in "not red or blue shirt".
     """
     spans = negated_spans(query)
-    if len(spans) == 1 and ASKING.issuperset(words(outside(query, spans))):
+    if len(spans) == 1 and ASKING.issuperset(words(ANY.sub("", outside(query, spans)))):
         start, end = spans[0]
         last = query.rfind(" ", start, end)
         return [(start, last)] if last > start else spans
@@ -174,6 +183,22 @@ def is_negated(spans: Sequence[Span], start: int, end: int) -> bool:
     """Whether at least half of the characters from `start` to `end` are negated."""
     covered = sum(max(0, min(end, last) - max(start, first)) for first, last in spans)
     return covered > 0 and 2 * covered >= end - start
+
+
+def without_cue(text: str, spans: Sequence[Span], start: int, end: int, *, apart: bool = False) -> Span:
+    """Where a value of a text with these negated spans stands, less what only negates it: "red" of "than red".
+
+    Empty where nothing else is of it. Where only what stands `apart` counts, "no mint" is left whole.
+    """
+    for first, last in spans:
+        cue = ASIDE.search(text, max(0, first - LONGEST_CUE), first)
+        if not cue or end <= cue.start() or last <= start:
+            continue
+        is_apart = bool(cue["apart"] or cue["han_apart"])
+        if (apart and not is_apart) or (start < cue.start() and not is_apart) or words(text[last:end]):
+            continue
+        return min(max(start, first), end), min(end, last)
+    return start, end
 
 
 def _merged(spans: Iterable[Span]) -> list[Span]:
@@ -218,7 +243,8 @@ def _tokens(text: str) -> list[_Token]:
 
 def _is_cue(tokens: Sequence[_Token], place: int) -> bool:
     word, before = tokens[place].word, tokens[place - 1].word if place else ""
-    return word in GOVERNING or word.endswith("n't") or (before, word) in OF_TWO_WORDS
+    any_but = word == "but" and place > 1 and tokens[place - 2].word == "any" and not tokens[place].begins
+    return word in GOVERNING or word.endswith("n't") or (before, word) in OF_TWO_WORDS or any_but
 
 
 def _governed(tokens: Sequence[_Token], place: int) -> Span:
@@ -233,8 +259,9 @@ def _governed(tokens: Sequence[_Token], place: int) -> Span:
         return (place - 1, place) if freed else (place, place)
     if after in WANTING and (cue.word == "not" or cue.word.endswith("n't")):
         return _clause(tokens, place + 2)
+    related = before in RELATIVES and cue.word.removesuffix("n't") in COPULAS
     slogan = cue.word.endswith("n't") or (cue.word in ("not", "no") and _follows_auxiliary(tokens, place))
-    if not after or slogan or after in AFTER_SLOGANS or (cue.word == "no" and after[0].isdigit()):
+    if not after or (slogan and not related) or after in AFTER_SLOGANS or (cue.word == "no" and after[0].isdigit()):
         return place, place
     if cue.word == "non" or (cue.word == "no" and before in ("", "or", "and", "&")):
         return place + 1, place + 2
@@ -244,7 +271,7 @@ def _governed(tokens: Sequence[_Token], place: int) -> Span:
 def _follows_auxiliary(tokens: Sequence[_Token], place: int) -> bool:
     """Whether an auxiliary stands before it in its clause, as in "do not disturb", but not in "that are not red"."""
     before = "" if tokens[place].begins or place == 0 else tokens[place - 1].word
-    told = place > 1 and before in ("is", "are") and tokens[place - 2].word in RELATIVES
+    told = place > 1 and before in COPULAS and tokens[place - 2].word in RELATIVES
     return (before in AUXILIARIES or before.endswith("n't")) and not told
 
 
