@@ -34,8 +34,10 @@ from service.matching.negation import (
     asked_without,
     denied_words,
     is_negated,
+    merged,
     negated_spans,
     outside,
+    resisted_spans,
     without_cue,
 )
 from service.matching.parsing import Found, Parser, Value, Wanted
@@ -305,7 +307,7 @@ class Wishes:
         return TextTerm(near, overlap, exact, excluded, value)
 
     def _excluded_from(self, text: str) -> float:
-        spans = negated_spans(text)
+        spans = merged([*negated_spans(text), *resisted_spans(text)])
         denied = frozenset(denied_words(text, spans))
         has = frozenset(wording.words(outside(text, spans)))
         return max(wording.overlap(phrase, has) - wording.overlap(phrase, denied) for phrase in self._excluded)

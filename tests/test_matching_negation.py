@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.matching.negation import affirmed, asked_without, denied_words, is_negated, negated_spans, without_cue
+from service.matching.negation import (
+    affirmed,
+    asked_without,
+    denied_words,
+    is_negated,
+    negated_spans,
+    resisted_spans,
+    without_cue,
+)
 
 
 def governed(text: str) -> list[str]:
@@ -192,6 +200,22 @@ def test_something_is_left_that_a_query_asks_for(query: str, left: str) -> None:
 def test_a_text_denies_what_its_words_end_on_less_say() -> None:
     assert denied_words("Armless chair, not red", negated_spans("Armless chair, not red")) == ["red", "arm"]
     assert denied_words("stainless steel, unless blue", []) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "kept_off"),
+    [
+        ("Anti-Slip Bath Mat", ["Slip"]),
+        ("antislip mat, Antique brass", ["slip"]),
+        ("Slip Resistant Shoe with tear-resistance", ["Slip", "tear"]),
+        ("waterproof, shock-proof watch", ["water", "shock"]),
+        ("odor control litter with remote control", ["odor"]),
+        ("防滑浴室垫", ["滑"]),
+        ("防蓝光眼镜 预防 防护", ["蓝光"]),
+    ],
+)
+def test_a_product_tells_what_it_keeps_off(text: str, kept_off: list[str]) -> None:
+    assert [text[start:end] for start, end in resisted_spans(text)] == kept_off
 
 
 @pytest.mark.parametrize("part", ["not ", "free ", "不", "without no ", "-", " ", "İ not ", "free-"])

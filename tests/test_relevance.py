@@ -61,6 +61,24 @@ def test_a_title_that_denies_what_the_query_negates_is_better_than_one_that_says
     assert denies.score > silent.score
 
 
+@pytest.mark.parametrize("title", ["Anti-Slip Bath Mat", "Slip-resistant mat", "Non-slip mat"])
+def test_a_title_that_keeps_off_what_the_query_negates_denies_it(parser: Parser, title: str) -> None:
+    assert scored(parser, "non slip mat", Product(title, {})).text.excluded == -1.0
+
+
+def test_a_title_that_says_elsewhere_what_it_keeps_off_has_it(parser: Parser) -> None:
+    assert scored(parser, "non slip mat", Product("Slip mat, slip-resistant", {})).text.excluded == 0.0
+
+
+def test_what_is_waterproof_is_not_without_water(parser: Parser) -> None:
+    boots = scored(
+        parser, "waterproof boots", Product("Waterproof boots", {"feature": "waterproof"}), feature="waterproof"
+    )
+    assert (boots.text.excluded, boots.terms[0].match) == (0.0, 1.0)
+    resistant = Product("boots", {"feature": "highly water resistant"})
+    assert scored(parser, "water resistant boots", resistant, feature="water resistant").terms[0].match > 0
+
+
 def test_a_value_that_is_stated_counts_for_a_product_that_has_it_and_against_another(parser: Parser) -> None:
     same, other = (
         scored(parser, "red rug", Product("rug", {"color": value}), color="red") for value in ("red", "blue")
@@ -135,6 +153,11 @@ def test_a_yes_or_no_of_what_the_query_does_not_name_says_nothing(parser: Parser
 
 def test_what_is_no_yes_or_no_is_compared_with_what_the_query_states(parser: Parser) -> None:
     assert matched(parser, "waterproof boots", "waterproof", 7, name="waterproof", texts=("waterproof",)) == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("value", ["Anti-Slip", "slip resistant sole", "slip-proof", "Non-slip"])
+def test_a_value_that_keeps_off_what_is_negated_agrees(parser: Parser, value: str) -> None:
+    assert matched(parser, "non-slip mat", value, name="feature", texts=("non-slip",)) == [1.0]
 
 
 @pytest.mark.parametrize("query", ["red or blue rug", "red/blue rug", "rug in red or in blue"])

@@ -12,8 +12,8 @@ What each cue governs:
 - "non": the next word, also where it is joined to it, for words that are joined in practice ("nonstick").
 - "X-free": the word before; "X free", unhyphenated, only for what is usually left out (`LEFT_OUT`), since "free" has
   other meanings ("kindle books free").
-- 不含, 不带, 不是, 没有, 除了 and the like: up to 的, a conjunction or the end of the Chinese characters, at most eight
-  of them. 无, 免, 非, 不: two, for there are no spaces to tell where a word ends; one before a colour (无领白色) and
+- 不含, 不带, 不是, 没有, 除了 and the like: up to 的, a conjunction or the end of the Chinese characters, eight at
+  most. 无, 免, 非, 不: two, for there are no spaces to tell where a word ends; one before a colour (无领白色) and
   where it is a word of `WORDS_OF_ONE`. Or one Latin word.
 
 Names that only look like negations ("no show socks", "hands free", 无线, 不锈钢) are listed by hand.
@@ -42,7 +42,7 @@ ASIDE = re.compile(
     re.IGNORECASE,
 )
 """Cues that set what they negate aside from the rest; "non-slip" and "sugar free" name a kind of their own. Those that
-are `apart` belong to the sentence alone: before them is at most what the negated is a kind of ("colour other than red").
+are `apart` belong to the sentence alone, and before them stands what the negated is one of ("colour other than red").
 """
 
 LONGEST_CUE = 60
@@ -89,6 +89,8 @@ JOINED = re.compile(
     r"\bnon(?P<word>adhesive|alcoholic|dairy|fat|flammable|gmo|greasy|iron|padded|scratch|skid|slip|stick|toxic|woven)\b",
     re.IGNORECASE,
 )
+HAN = r"\u3400-\u9fff"
+
 LEFT_OUT = listed(
     "acid alcohol allergen aluminum ammonia bleach bpa caffeine carcinogen cfc chemical chlorine cord corn"
     " cruelty dairy drip dust dye egg fat flavor flicker fluoride formaldehyde fragrance gelatin glare gluten"
@@ -98,6 +100,16 @@ LEFT_OUT = listed(
     " sweat tag tangle tool toxin tree wheat wrinkle"
 )
 """What "free" may follow without a hyphen."""
+
+KEPT_OFF = "|".join(sorted(LEFT_OUT | listed("acne frizz fog fungal moisture skid slip theft")))
+KEEPING = re.compile("anti|control|proof|resistan|防", re.IGNORECASE)
+RESISTING = re.compile(
+    rf"\banti(?:[ -](?P<anti>[^\W\d_]{{3,40}})|(?P<joined>{KEPT_OFF}))\b|\b(?P<controlled>{KEPT_OFF})[ -]control\b"
+    r"|\b(?P<kept>[^\W\d_]{3,40}?)(?:[ -]?proof|[ -]resistan(?:t|ce))\b"
+    rf"|(?<![消国预边])防(?![护守范备御])止?(?P<han>蓝光|静电|紫外线|[{HAN}])",
+    re.IGNORECASE,
+)
+"""What keeps something off: "anti-slip", "slip resistant", "waterproof", "odor control", 防水."""
 
 ASKING = CUES | WANTING | listed("i do doe don t is are that which it")
 ANY = re.compile(r"\bany \w+", re.IGNORECASE)
@@ -110,7 +122,6 @@ TOKEN = re.compile(rf"w/o\b|&|[^\W_{UNSPACED}]+(?:['’][^\W_{UNSPACED}]+)*", re
 WITHIN_CLAUSE = re.compile(r"(?!.*\s[-–—]\s)[\s'\"’”“–-]*", re.DOTALL)
 """What may stand between two words of one clause: spaces, quotes, a hyphen that joins them."""
 
-HAN = r"\u3400-\u9fff"
 WORDS_OF_ONE = "袖领領帽糖盐鹽"
 """Characters that are whole words behind 无 and the like: what follows them is another word."""
 HUES = "黑白红紅蓝藍绿綠黄黃灰粉紫棕橙"
@@ -142,7 +153,7 @@ def negated_spans(text: str) -> list[Span]:
     if not CUE.search(text):
         return []
     fixed = [match.span() for match in FIXED.finditer(text)]
-    return _merged(sorted([*_latin(text, fixed), *_chinese(text, fixed)]))
+    return merged([*_latin(text, fixed), *_chinese(text, fixed)])
 
 
 def asked_without(query: str) -> list[Span]:
@@ -173,6 +184,17 @@ def denied_words(text: str, spans: Sequence[Span]) -> list[str]:
     return denied + words(" ".join(LESS.findall(text))) if "less" in text.lower() else denied
 
 
+def resisted_spans(text: str) -> list[Span]:
+    """The spans of what a product keeps off, as far as its text says so: "slip" of "anti-slip".
+
+    Whoever wants to be without it, wants this; but who wants "waterproof" does not want to be without water.
+    """
+    text = text[:MOST_CHARACTERS]
+    if not KEEPING.search(text):
+        return []
+    return [match.span(match.lastgroup) for match in RESISTING.finditer(text) if match.lastgroup]
+
+
 def outside(text: str, spans: Sequence[Span]) -> str:
     """The text without the spans."""
     bounds = [0, *(bound for span in spans for bound in span), len(text)]
@@ -201,14 +223,15 @@ def without_cue(text: str, spans: Sequence[Span], start: int, end: int, *, apart
     return start, end
 
 
-def _merged(spans: Iterable[Span]) -> list[Span]:
-    merged: list[Span] = []
-    for start, end in spans:
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+def merged(spans: Iterable[Span]) -> list[Span]:
+    """The same in order, those that touch as one."""
+    found: list[Span] = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
         else:
-            merged.append((start, end))
-    return merged
+            found.append((start, end))
+    return found
 
 
 def _inside(start: int, fixed: Sequence[Span]) -> bool:
