@@ -16,7 +16,8 @@
 
 A yes or no of an attribute whose very name the query says is wanted, whatever the model reads: "non-slip" of "non slip
 mat", "wheels" of "chair without wheels", where it is a no. Likewise a quantity with a unit that the model does not read
-("16gb") is wanted of the one attribute that has such quantities, or of the one of these that the query names.
+("16gb") is wanted of the one attribute that has such quantities, or of the one of these that the query names; of this
+alone where its unit may as well be none ("5g phone").
 
 Knows: the formula, what of a query is wanted. Does not know: models, where weights, values and vectors come from.
 """
@@ -49,6 +50,8 @@ SAYING_YES = wording.listed("available can doe has have include included is supp
 YES, NO = "yes", "no"
 EXACT = 0.15
 """Set by hand: too few judged queries have such words to fit it."""
+AMBIGUOUS = re.compile(r"[0-9]\s?g$", re.IGNORECASE)
+"""Grams, a generation of networks, gigahertz or gigabytes."""
 UNWANTED = -1
 """The choice of all that is not wanted."""
 
@@ -230,8 +233,9 @@ class Wishes:
         for kind, text in self.unread().items():
             could = [name for name in plain if kind in known.get(name, ()) and not self.wanted(name)]
             named = [name for name in could if self._words & frozenset(wording.words(plain[name]))]
-            if len(named or could) == 1:
-                self._wishes[(named or could)[0]] = (Wish(text, 1.0, self._parser.wanted(text)),)
+            meant = named or ([] if AMBIGUOUS.search(text) else could)
+            if len(meant) == 1:
+                self._wishes[meant[0]] = (Wish(text, 1.0, self._parser.wanted(text)),)
 
     def measured(self, product: Product) -> Iterator[tuple[str, frozenset[str]]]:
         """(attribute, kinds of unit) of each value that has some."""

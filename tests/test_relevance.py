@@ -197,6 +197,17 @@ def test_where_several_attributes_have_such_quantities_the_one_that_the_query_na
     assert measured(parser, "laptop 16gb memory 512gb", **values) == []
 
 
+@pytest.mark.parametrize("query", ["unlocked 5g phone", "2.4g wireless mouse", "手机 16g内存"])
+def test_what_may_be_no_grams_is_wanted_of_a_weight_only_where_the_query_names_it(parser: Parser, query: str) -> None:
+    assert measured(parser, query, weight="180 g", 重量="180克") == []
+    assert measured(parser, f"{query} weight", weight="180 g", price="5 dollars") == ["weight"]
+    assert measured(parser, "180 grams phone", weight="180 g", price="5 dollars") == ["weight"]
+
+
+def test_a_chinese_size_is_no_length(parser: Parser) -> None:
+    assert measured(parser, "女鞋 38码", 跟高="5厘米") == []
+
+
 def test_a_quantity_that_is_stated_or_negated_is_not_wanted_again(parser: Parser) -> None:
     wishes = Wishes("laptop 16gb", parser, FORMULA)
     wishes.state("memory", [("16gb", 7, 11, 1.0)])
