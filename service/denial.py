@@ -1,11 +1,13 @@
 """Which of the values that a text states it denies: "red" in "not red", but not "non-slip", whose cue is its own.
 
+Of "colour other than red" the value is "red", since "other than" is the sentence's and no part of a name.
+
 Knows: how a long text is read piece by piece. Does not know: which words negate, how values are found.
 """
 
 from collections.abc import Iterable, Set
 
-from service.matching.negation import Span, negated_spans
+from service.matching.negation import Span, negated_spans, without_cue
 from service.matching.wording import MOST_CHARACTERS, normalised
 from service.text import Value
 
@@ -13,9 +15,14 @@ STEP = MOST_CHARACTERS // 4
 """Negation reads the beginning of a text alone; so it is given a piece that begins a step or two before the value."""
 
 
+def uncued(text: str, values: Iterable[Value]) -> list[Value]:
+    """A text's values less what of them only negates: "red" of "than red"; not those of nothing else."""
+    return [cut for value in values if (cut := _uncued(text, value)).text]
+
+
 def denied(text: str, values: Iterable[Value]) -> frozenset[Value]:
     """Those of a text's values that lie wholly inside what it negates, of which a cue is no part."""
-    begun = {value: max(0, value.start // STEP - 1) * STEP for value in values}
+    begun = {value: _begun(value) for value in values}
     spans = {first: _negated(text, first) for first in set(begun.values())}
     return frozenset(
         value
@@ -35,6 +42,16 @@ def ruled_out(values: Iterable[Value], negated: Set[Value]) -> frozenset[str]:
     for value in values:
         texts[value in negated].add(normalised(value.text))
     return frozenset(texts[True] - texts[False])
+
+
+def _begun(value: Value) -> int:
+    return max(0, value.start // STEP - 1) * STEP
+
+
+def _uncued(text: str, value: Value) -> Value:
+    first = _begun(value)
+    start, end = without_cue(text, _negated(text, first), value.start, value.end, apart=True)
+    return value._replace(text=text[start:end], start=start, end=end)
 
 
 def _negated(text: str, first: int) -> list[Span]:

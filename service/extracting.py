@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.denial import denied, ruled_out, surest
+from service.denial import denied, ruled_out, surest, uncued
 from service.embedding import Embedder
 from service.errors import BadInput, DeadlineExceeded, NoVocabulary
 from service.matching.nearest import most_agreeing
@@ -106,7 +106,7 @@ class Extractor:
             if error.field != "query":
                 raise
             raise BadInput("the text holds nothing that can be read", "text") from error
-        stated = self._weigher.values(weighing)
+        stated = [uncued(text, values) for values in self._weigher.values(weighing)]
         negated = denied(text, chain.from_iterable(stated))
         wanted = {
             (value.text, attribute): vocabulary[attribute]

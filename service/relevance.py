@@ -16,7 +16,8 @@
 
 A yes or no of an attribute whose very name the query says is wanted, whatever the model reads: "non-slip" of "non slip
 mat", "wheels" of "chair without wheels", where it is a no. Likewise a quantity with a unit that the model does not read
-("16gb") is wanted of the one attribute that has such quantities, or of the one of these that the query names.
+("16gb") is wanted of the one attribute that has such quantities, or of the one of these that the query names; of this
+alone where its unit may as well be none ("5g phone").
 
 Knows: the formula, what of a query is wanted. Does not know: models, where weights, values and vectors come from.
 """
@@ -28,7 +29,18 @@ from typing import NamedTuple
 from service.bundle import Formula
 from service.matching import wording
 from service.matching.agreement import with_cosine, without_cosine
-from service.matching.negation import CUES, affirmed, asked_without, denied_words, is_negated, negated_spans, outside
+from service.matching.negation import (
+    CUES,
+    affirmed,
+    asked_without,
+    denied_words,
+    is_negated,
+    merged,
+    negated_spans,
+    outside,
+    resisted_spans,
+    without_cue,
+)
 from service.matching.parsing import Found, Parser, Value, Wanted
 from service.matching.quantities import kinds, read_quantities
 
@@ -38,6 +50,8 @@ SAYING_YES = wording.listed("available can doe has have include included is supp
 YES, NO = "yes", "no"
 EXACT = 0.15
 """Set by hand: too few judged queries have such words to fit it."""
+AMBIGUOUS = re.compile(r"[0-9]\s?g$", re.IGNORECASE)
+"""Grams, a generation of networks, gigahertz or gigabytes."""
 UNWANTED = -1
 """The choice of all that is not wanted."""
 
@@ -173,13 +187,22 @@ class Wishes:
         wishes: list[Wish] = []
         choice = last = 0
         self._stated += [(start, end) for _, start, end, _ in values]
-        for text, start, end, sure in values:
+        for text, start, end, sure in self._without_cues(values):
             negated = is_negated(self._spans, start, end)
             if not wishes or not OR.search(self._query, last, start):
                 choice += 1
             wishes.append(Wish(text, sure, self._parser.wanted(text, negated=negated), UNWANTED if negated else choice))
             last = end
         self._wishes[attribute] = tuple(wishes)
+
+    def _without_cues(self, values: Iterable[tuple[str, int, int, float]]) -> Iterator[tuple[str, int, int, float]]:
+        """Values less the words that only negate them, and not those of nothing else."""
+        for text, start, end, sure in values:
+            first, last = without_cue(self._query, self._spans, start, end)
+            if (first, last) == (start, end):
+                yield text, start, end, sure
+            elif first < last:
+                yield self._query[first:last], first, last, sure
 
     def name(self, attribute: str, plain: str) -> None:
         """Want a yes or a no of an attribute that reads `plain`, where the query says just this or its contrary."""
@@ -210,8 +233,9 @@ class Wishes:
         for kind, text in self.unread().items():
             could = [name for name in plain if kind in known.get(name, ()) and not self.wanted(name)]
             named = [name for name in could if self._words & frozenset(wording.words(plain[name]))]
-            if len(named or could) == 1:
-                self._wishes[(named or could)[0]] = (Wish(text, 1.0, self._parser.wanted(text)),)
+            meant = named or ([] if AMBIGUOUS.search(text) else could)
+            if len(meant) == 1:
+                self._wishes[meant[0]] = (Wish(text, 1.0, self._parser.wanted(text)),)
 
     def measured(self, product: Product) -> Iterator[tuple[str, frozenset[str]]]:
         """(attribute, kinds of unit) of each value that has some."""
@@ -224,10 +248,12 @@ class Wishes:
         self._wishes[attribute] = self._wishes[like]
 
     def prefer(self, attribute: str, values: Mapping[str, float]) -> None:
-        """Want these values, each so strongly."""
+        """Want these values, each so strongly; of those wanted the best counts, one of strength 0 says nothing."""
         self._preferred.add(attribute)
         self._wishes[attribute] = tuple(
-            Wish(text, share, self._parser.wanted(text), choice) for choice, (text, share) in enumerate(values.items())
+            Wish(text, share, self._parser.wanted(text), UNWANTED if share < 0 else 0)
+            for text, share in values.items()
+            if share
         )
 
     def like(self, liking: Callable[[str, Value], float]) -> None:
@@ -285,7 +311,7 @@ class Wishes:
         return TextTerm(near, overlap, exact, excluded, value)
 
     def _excluded_from(self, text: str) -> float:
-        spans = negated_spans(text)
+        spans = merged([*negated_spans(text), *resisted_spans(text)])
         denied = frozenset(denied_words(text, spans))
         has = frozenset(wording.words(outside(text, spans)))
         return max(wording.overlap(phrase, has) - wording.overlap(phrase, denied) for phrase in self._excluded)

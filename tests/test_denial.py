@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.denial import denied, ruled_out, surest
+from service.denial import denied, ruled_out, surest, uncued
 from service.text import Value
 
 
@@ -41,6 +41,26 @@ def test_what_a_cue_beside_it_negates_is_denied(text: str, words: str) -> None:
 )
 def test_a_value_that_has_the_cue_in_itself_or_goes_beyond_it_is_not(text: str, words: str) -> None:
     assert denied(text, [value(text, words)]) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "left"),
+    [
+        ("Dress in any colour other than red", "colour other than red", "red"),
+        ("x " * 2_000 + "dress other than red", "than red", "red"),
+        ("dress that isn't red", "isn", None),
+    ],
+)
+def test_a_value_is_denied_whose_cue_is_the_sentences(text: str, words: str, left: str | None) -> None:
+    found = uncued(text, [value(text, words)])
+    assert [each.text for each in found] == ([left] if left else [])
+    assert denied(text, found) == set(found)
+
+
+@pytest.mark.parametrize("words", ["non-slip", "sugar free", "no mint", "red"])
+def test_a_value_whose_cue_is_its_own_stays_whole(words: str) -> None:
+    stated = value("non-slip mat, sugar free gum, no mint, not red", words)
+    assert uncued("non-slip mat, sugar free gum, no mint, not red", [stated]) == [stated]
 
 
 @pytest.mark.parametrize("before", [0, 499, 500, 999, 1_000, 1_495, 1_993, 1_997, 2_000, 2_501, 9_000])

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.matching.negation import affirmed, asked_without, denied_words, is_negated, negated_spans
+from service.matching.negation import (
+    affirmed,
+    asked_without,
+    denied_words,
+    is_negated,
+    negated_spans,
+    resisted_spans,
+    without_cue,
+)
 
 
 def governed(text: str) -> list[str]:
@@ -49,6 +57,9 @@ def governed(text: str) -> list[str]:
         ("shirt that doesn’t have pockets", ["pockets"]),
         ("snack does not contain nuts", ["nuts"]),
         ("anything but black", ["black"]),
+        ("dress in any color but red", ["red"]),
+        ("dress that isn't red", ["red"]),
+        ("shoes which aren’t red or blue", ["red or blue"]),
         ("phone case other than black", ["black"]),
         ("dress except red", ["red"]),
         ("rug neither red nor blue", ["red nor blue"]),
@@ -71,6 +82,13 @@ def test_a_cue_governs_what_it_says_in_real_queries(query: str, expected: list[s
         ("免打孔置物架", ["打孔"]),
         ("非转基因", ["转基"]),
         ("不带支架", ["支架"]),
+        ("不是红色的连衣裙", ["红色"]),
+        ("无袖黑色连衣裙", ["袖"]),
+        ("无袖连衣裙", ["袖"]),
+        ("无领白色T恤", ["领"]),
+        ("无扣米色外套", ["扣"]),
+        ("非黑色", ["黑色"]),
+        ("不褪色袜子", ["褪色"]),
     ],
 )
 def test_chinese_cues_govern_what_follows(query: str, expected: list[str]) -> None:
@@ -80,6 +98,7 @@ def test_chinese_cues_govern_what_follows(query: str, expected: list[str]) -> No
 @pytest.mark.parametrize(
     "query",
     [
+        "这款是不是红色",
         "no show socks women",
         "breast pump hands free",
         "region free dvd player",
@@ -89,6 +108,8 @@ def test_chinese_cues_govern_what_follows(query: str, expected: list[str]) -> No
         "no 10 nail brush",
         "michela wrong do not disturb",
         "that's not what i meant",
+        "it isn't easy being green shirt",
+        "any small, but red",
         "the one for whom food is not enough gorman",
         "watch the game not your phone tshirt",
         "not your mothers dry shampoo dark",
@@ -117,6 +138,30 @@ def test_a_value_is_negated_where_half_of_it_is() -> None:
     assert not is_negated(spans, 2, 5)
 
 
+@pytest.mark.parametrize(
+    ("query", "value", "left"),
+    [
+        ("dress anything but red", "but red", "red"),
+        ("dress other than red", "than red", "red"),
+        ("dress that isn't red", "isn", ""),
+        ("shoes that aren't red", "aren't red", "red"),
+        ("rug in any color except red", "color except red", "red"),
+        ("dress any color but red", "color but red", "red"),
+        ("不是红色的连衣裙", "是红色", "红色"),
+        ("belt without buckle", "without buckle", "buckle"),
+        ("non-slip mat", "non-slip", "non-slip"),
+        ("sugar free gum", "sugar free", "sugar free"),
+        ("shirt cotton not polyester", "cotton not polyester", "cotton not polyester"),
+        ("rug not red, blue", "red, blue", "red, blue"),
+        ("dress other than red", "dress", "dress"),
+    ],
+)
+def test_a_value_is_left_without_the_cue_that_negates_it(query: str, value: str, left: str) -> None:
+    start = query.index(value)
+    first, last = without_cue(query, negated_spans(query), start, start + len(value))
+    assert query[first:last] == left
+
+
 CUED = st.lists(
     st.sampled_from(
         ["without", "no", "non-", "not", "free", "-free", "of", "or", "不", "无", "不含", ",", " ", "red", "糖"]
@@ -137,10 +182,14 @@ def test_spans_are_in_order_apart_and_inside_the_text(text: str) -> None:
     [
         ("not red or blue shirt", "shirt"),
         ("anything but black dress", "dress"),
+        ("any color other than black dress", "any color dress"),
+        ("dress that isn't red", "dress"),
         ("shoes that are not red", "shoes"),
         ("belt without buckle", "belt"),
         ("not machine washable", "washable"),
         ("除了红色以外的鞋", "鞋"),
+        ("不是红色的连衣裙", "连衣裙"),
+        ("无领白色T恤", "白色T恤"),
         ("without", "without"),
     ],
 )
@@ -151,6 +200,22 @@ def test_something_is_left_that_a_query_asks_for(query: str, left: str) -> None:
 def test_a_text_denies_what_its_words_end_on_less_say() -> None:
     assert denied_words("Armless chair, not red", negated_spans("Armless chair, not red")) == ["red", "arm"]
     assert denied_words("stainless steel, unless blue", []) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "kept_off"),
+    [
+        ("Anti-Slip Bath Mat", ["Slip"]),
+        ("antislip mat, Antique brass", ["slip"]),
+        ("Slip Resistant Shoe with tear-resistance", ["Slip", "tear"]),
+        ("waterproof, shock-proof watch", ["water", "shock"]),
+        ("odor control litter with remote control", ["odor"]),
+        ("防滑浴室垫", ["滑"]),
+        ("防蓝光眼镜 预防 防护", ["蓝光"]),
+    ],
+)
+def test_a_product_tells_what_it_keeps_off(text: str, kept_off: list[str]) -> None:
+    assert [text[start:end] for start, end in resisted_spans(text)] == kept_off
 
 
 @pytest.mark.parametrize("part", ["not ", "free ", "不", "without no ", "-", " ", "İ not ", "free-"])

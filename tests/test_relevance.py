@@ -61,6 +61,24 @@ def test_a_title_that_denies_what_the_query_negates_is_better_than_one_that_says
     assert denies.score > silent.score
 
 
+@pytest.mark.parametrize("title", ["Anti-Slip Bath Mat", "Slip-resistant mat", "Non-slip mat"])
+def test_a_title_that_keeps_off_what_the_query_negates_denies_it(parser: Parser, title: str) -> None:
+    assert scored(parser, "non slip mat", Product(title, {})).text.excluded == -1.0
+
+
+def test_a_title_that_says_elsewhere_what_it_keeps_off_has_it(parser: Parser) -> None:
+    assert scored(parser, "non slip mat", Product("Slip mat, slip-resistant", {})).text.excluded == 0.0
+
+
+def test_what_is_waterproof_is_not_without_water(parser: Parser) -> None:
+    boots = scored(
+        parser, "waterproof boots", Product("Waterproof boots", {"feature": "waterproof"}), feature="waterproof"
+    )
+    assert (boots.text.excluded, boots.terms[0].match) == (0.0, 1.0)
+    resistant = Product("boots", {"feature": "highly water resistant"})
+    assert scored(parser, "water resistant boots", resistant, feature="water resistant").terms[0].match > 0
+
+
 def test_a_value_that_is_stated_counts_for_a_product_that_has_it_and_against_another(parser: Parser) -> None:
     same, other = (
         scored(parser, "red rug", Product("rug", {"color": value}), color="red") for value in ("red", "blue")
@@ -76,6 +94,20 @@ def test_a_value_that_is_stated_counts_for_a_product_that_has_it_and_against_ano
 def test_a_value_that_the_query_negates_counts_against_a_product_that_has_it(parser: Parser) -> None:
     product = Product("bag", {"material": "leather"})
     assert scored(parser, "bag not leather", product, material="leather").terms[0].match == -1.0
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("bag anything but leather", "but leather"),
+        ("bag other than leather", "than leather"),
+        ("bag that isn't leather", "isn't leather"),
+        ("bag of any material except leather", "material except leather"),
+    ],
+)
+def test_a_part_of_the_cue_in_a_stated_value_does_not_make_it_wanted(parser: Parser, query: str, text: str) -> None:
+    has, other = matched(parser, query, "leather", "wool", name="material", texts=(text,))
+    assert has == -1.0 and other > 0
 
 
 def matched(parser: Parser, query: str, *values: Value, name: str, texts: tuple[str, ...] = ()) -> list[float]:
@@ -123,6 +155,11 @@ def test_what_is_no_yes_or_no_is_compared_with_what_the_query_states(parser: Par
     assert matched(parser, "waterproof boots", "waterproof", 7, name="waterproof", texts=("waterproof",)) == [1.0, 0.0]
 
 
+@pytest.mark.parametrize("value", ["Anti-Slip", "slip resistant sole", "slip-proof", "Non-slip"])
+def test_a_value_that_keeps_off_what_is_negated_agrees(parser: Parser, value: str) -> None:
+    assert matched(parser, "non-slip mat", value, name="feature", texts=("non-slip",)) == [1.0]
+
+
 @pytest.mark.parametrize("query", ["red or blue rug", "red/blue rug", "rug in red or in blue"])
 def test_of_alternatives_the_best_counts(parser: Parser, query: str) -> None:
     red, blue, green = matched(parser, query, "red", "blue", "green", name="color", texts=("red", "blue"))
@@ -160,6 +197,17 @@ def test_where_several_attributes_have_such_quantities_the_one_that_the_query_na
     assert measured(parser, "laptop 16gb memory 512gb", **values) == []
 
 
+@pytest.mark.parametrize("query", ["unlocked 5g phone", "2.4g wireless mouse", "手机 16g内存"])
+def test_what_may_be_no_grams_is_wanted_of_a_weight_only_where_the_query_names_it(parser: Parser, query: str) -> None:
+    assert measured(parser, query, weight="180 g", 重量="180克") == []
+    assert measured(parser, f"{query} weight", weight="180 g", price="5 dollars") == ["weight"]
+    assert measured(parser, "180 grams phone", weight="180 g", price="5 dollars") == ["weight"]
+
+
+def test_a_chinese_size_is_no_length(parser: Parser) -> None:
+    assert measured(parser, "女鞋 38码", 跟高="5厘米") == []
+
+
 def test_a_quantity_that_is_stated_or_negated_is_not_wanted_again(parser: Parser) -> None:
     wishes = Wishes("laptop 16gb", parser, FORMULA)
     wishes.state("memory", [("16gb", 7, 11, 1.0)])
@@ -191,6 +239,14 @@ def test_preferences_step_in_with_their_strength_and_sign(parser: Parser) -> Non
     products = [wishes.read(Product("rug", {"color": color})) for color in ("red", "blue")]
     matches = [wishes.scored(product, cosine).terms[0].match for product in products]
     assert matches == pytest.approx([(0.5 * 1 + -1.0 * -1) / 2, (0.5 * -1 + -1.0 * 1) / 2])
+
+
+def test_of_several_preferred_values_the_best_counts(parser: Parser) -> None:
+    wishes = Wishes("rug", parser, FORMULA)
+    wishes.weigh({"color": 0.5})
+    wishes.prefer("color", {"red": 1.0, "blue": 1.0, "black": 1.0, "pink": 0.0})
+    products = [wishes.read(Product("rug", {"color": color})) for color in ("red", "black", "green")]
+    assert [wishes.scored(product, cosine).terms[0].match for product in products] == [1.0, 1.0, -1.0]
 
 
 def test_a_liked_value_adds_to_the_score_whatever_its_attributes_weight(parser: Parser) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from model_export.evaluation import Scorer
 from service import scoring
-from service.denial import denied, ruled_out, surest
+from service.denial import denied, ruled_out, surest, uncued
 from service.matching.wording import normalised
 from service.scoring import RowScores
 from service.text import QueryTokens, Row, Tokenizer, Value, longest_row, pack, row_alone, values
@@ -60,7 +60,8 @@ class Reader:
             text, query = asked[place][0], queries[place]
             for pair in scoring.pair_scores(scores, query.word_of, threshold=self.threshold):
                 name = normalised(self.tokenizer.plain(asked[place][1][len(found[place])]))
-                stated = [value for value in values(text, query, pair.spans) if normalised(value.text) != name]
+                told = uncued(text, values(text, query, pair.spans))
+                stated = [value for value in told if normalised(value.text) != name]
                 negated = denied(text, stated)
                 found[place].append(Told(surest(stated, negated), ruled_out(stated, negated)))
         return found

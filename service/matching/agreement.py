@@ -10,6 +10,7 @@ The first of these rules that applies gives x, how surely the product has what i
 5. The value is a number alone, and no quantity is wanted: 0, since a number says nothing of words.
 6. Colours are wanted and the value names some: the mean over those wanted of the best of those found, as in `colors`.
 7. The value denies the wanted words ("non-slip", "sleeveless") more than it has them: minus the share that it denies.
+   To a negated wish it denies what it resists ("slip-resistant"), too.
 8. Otherwise the share of the wanted words that it has and the cosine of the two texts, as in `wording`.
 
 A negated wish turns x: to -x where x > 0 and where the product says that it does not have it (3 and 7). Elsewhere the
@@ -65,8 +66,9 @@ def _told(wanted: Wanted, found: Found) -> tuple[float, bool] | None:
     if wanted.colors and found.colors:
         best = (max(colors.agreement(each, other) for other in found.colors) for each in wanted.colors)
         return sum(best) / len(wanted.colors), False
-    shared = wording.overlap(wanted.words, found.words)
-    denied = wording.overlap(wanted.words, found.denied) if found.denied else 0.0
+    resisted = found.resisted if wanted.negated else frozenset()
+    shared = wording.overlap(wanted.words, found.words - resisted)
+    denied = wording.overlap(wanted.words, found.denied | resisted)
     return (-denied, True) if denied > shared else None
 
 

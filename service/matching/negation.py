@@ -5,14 +5,16 @@ What each cue governs:
   another mark, at a conjunction or preposition ("and", "but", "with", "for", ...), at another cue, before a number,
   and after `MOST_WORDS` words. "or" and "nor" do not end it. None governs anything before a pronoun and the like
   ("not your phone", "not only"), nor "not" and "no" after an auxiliary ("do not disturb"): slogans and titles, but not
-  "shoes that are not red". "except", "excluding", "neither", "anything but", "other than" and "don't want" do as well.
+  "shoes that are not red" or "that aren't red". "except", "excluding", "neither", "anything but", "any color but",
+  "other than" and "don't want" do as well.
 - "no": the same where words stand before it in its clause ("dress no sleeves"), else the next word alone ("no drill
   grab bars"); nothing before a number ("no 10 nail brush").
 - "non": the next word, also where it is joined to it, for words that are joined in practice ("nonstick").
 - "X-free": the word before; "X free", unhyphenated, only for what is usually left out (`LEFT_OUT`), since "free" has
   other meanings ("kindle books free").
-- 不含, 不带, 没有, 除了 and the like: up to 的, a conjunction or the end of the Chinese characters, eight at most.
-  无, 免, 非, 不: two characters, for there are no spaces to tell where a word ends. Or one Latin word.
+- 不含, 不带, 不是, 没有, 除了 and the like: up to 的, a conjunction or the end of the Chinese characters, eight at
+  most. 无, 免, 非, 不: two, for there are no spaces to tell where a word ends; one before a colour (无领白色) and
+  where it is a word of `WORDS_OF_ONE`. Or one Latin word.
 
 Names that only look like negations ("no show socks", "hands free", 无线, 不锈钢) are listed by hand.
 
@@ -31,13 +33,19 @@ Span = tuple[int, int]
 MOST_WORDS = 5
 
 ASIDE = re.compile(
-    r"(?:\b(?:without|w/o|with no|no|(?:(?:that|which) (?:is|are) )?not|free (?:of|from)|except(?: for)?|excluding"
-    r"|neither|anything but|other than|(?:i )?do(?:es)?(?:n['’]t| not) (?:want|need|like|have|include|contain))"
+    r"(?:\b(?:(?P<apart>except(?: for)?|excluding|neither|any(?:thing| \w+) but|other than"
+    r"|(?:that|which) (?:is|are)(?: not|n['’]t))"
+    r"|without|w/o|with no|no|not|free (?:of|from)"
+    r"|(?:i )?do(?:es)?(?:n['’]t| not) (?:want|need|like|have|include|contain))"
     r"(?:\s+(?:an?|any|the))*"
-    r"|不含|不带|不帶|不要|没有|沒有|除了|无|無)\s*$",
+    r"|(?P<han_apart>不是|除了)|不含|不带|不帶|不要|没有|沒有|无|無)\s*$",
     re.IGNORECASE,
 )
-"""Cues that set what they negate aside from the rest; "non-slip" and "sugar free" name a kind of their own."""
+"""Cues that set what they negate aside from the rest; "non-slip" and "sugar free" name a kind of their own. Those that
+are `apart` belong to the sentence alone, and before them stands what the negated is one of ("colour other than red").
+"""
+
+LONGEST_CUE = 60
 
 LESS = re.compile(r"\b(?!stain|un)([^\W\d_]{3,40})less\b", re.IGNORECASE)
 """Words that deny what they begin with: "sleeveless", "wireless"."""
@@ -47,8 +55,9 @@ OF_TWO_WORDS = frozenset({("anything", "but"), ("other", "than")})
 WANTING = listed("contain have include like need want")
 """Verbs that a negated auxiliary leaves negated: "I don't want red"."""
 RELATIVES = frozenset({"that", "which"})
+COPULAS = frozenset({"is", "are"})
 CUES = listed("anything but except excluding free from neither no non not o of other than w without") | {
-    *"不無无免非没未有含带帶要需用添加支持除了"
+    *"不無无免非没未有含带帶要是需用添加支持除了"
 }
 """Words that a negation is made of; beside negated words they say nothing themselves."""
 
@@ -58,7 +67,7 @@ FIXED = re.compile(
     r"|(?:no|not) (?:more|less|fewer|later|over|under) than|not (?:over|under|more|less)\b|region[ -]free|worry[ -]free"
     r"|hassle[ -]free|risk[ -]free|without (?:borders|fail|you|me|us|end|prejudice))\b"
     r"|不锈|无线(?!圈)|無線|无色|无人机|无人驾驶|無印|无印|无限|無限|无敌|无极|无忌|无源|无花果|无障碍|无患子|非洲|[东西南北中]非"
-    r"|非常|免费|免費|免疫|避免|不同|不透明|不倒翁|不求人|不错|不适用|不可|不足|不(?:超过|少于|低于|高于|大于|小于|多于)",
+    r"|是不是|非常|免费|免費|免疫|避免|不同|不透明|不倒翁|不求人|不错|不适用|不可|不足|不(?:超过|少于|低于|高于|大于|小于|多于)",
     re.IGNORECASE,
 )
 
@@ -80,6 +89,8 @@ JOINED = re.compile(
     r"\bnon(?P<word>adhesive|alcoholic|dairy|fat|flammable|gmo|greasy|iron|padded|scratch|skid|slip|stick|toxic|woven)\b",
     re.IGNORECASE,
 )
+HAN = r"\u3400-\u9fff"
+
 LEFT_OUT = listed(
     "acid alcohol allergen aluminum ammonia bleach bpa caffeine carcinogen cfc chemical chlorine cord corn"
     " cruelty dairy drip dust dye egg fat flavor flicker fluoride formaldehyde fragrance gelatin glare gluten"
@@ -90,21 +101,34 @@ LEFT_OUT = listed(
 )
 """What "free" may follow without a hyphen."""
 
+KEPT_OFF = "|".join(sorted(LEFT_OUT | listed("acne frizz fog fungal moisture skid slip theft")))
+KEEPING = re.compile("anti|control|proof|resistan|防", re.IGNORECASE)
+RESISTING = re.compile(
+    rf"\banti(?:[ -](?P<anti>[^\W\d_]{{3,40}})|(?P<joined>{KEPT_OFF}))\b|\b(?P<controlled>{KEPT_OFF})[ -]control\b"
+    r"|\b(?P<kept>[^\W\d_]{3,40}?)(?:[ -]?proof|[ -]resistan(?:t|ce))\b"
+    rf"|(?<![消国预边])防(?![护守范备御])止?(?P<han>蓝光|静电|紫外线|[{HAN}])",
+    re.IGNORECASE,
+)
+"""What keeps something off: "anti-slip", "slip resistant", "waterproof", "odor control", 防水."""
+
 ASKING = CUES | WANTING | listed("i do doe don t is are that which it")
+ANY = re.compile(r"\bany \w+", re.IGNORECASE)
 AFTER_CUE = re.compile(r"^\s*(?:以外|之外)?的?")
 CUE = re.compile(
-    r"without|w/o|\bno|free|except|excluding|neither|anything but|other than|n['’]t\b|除了|[不无無免非没未]",
+    r"without|w/o|\bno|free|except|excluding|neither|\bany(?:thing| \w+) but|other than|n['’]t\b|除了|[不无無免非没未]",
     re.IGNORECASE,
 )
 TOKEN = re.compile(rf"w/o\b|&|[^\W_{UNSPACED}]+(?:['’][^\W_{UNSPACED}]+)*", re.IGNORECASE)
 WITHIN_CLAUSE = re.compile(r"(?!.*\s[-–—]\s)[\s'\"’”“–-]*", re.DOTALL)
 """What may stand between two words of one clause: spaces, quotes, a hyphen that joins them."""
 
-HAN = r"\u3400-\u9fff"
+WORDS_OF_ONE = "袖领領帽糖盐鹽"
+"""Characters that are whole words behind 无 and the like: what follows them is another word."""
+HUES = "黑白红紅蓝藍绿綠黄黃灰粉紫棕橙"
 CHINESE = re.compile(
-    r"(?:不含|不带|不帶|不要|不需要|不需|不用|不添加|未添加|无添加|不支持|无需|没有|未含|除了)\s?"
+    r"(?:不含|不带|不帶|不要|不是|不需要|不需|不用|不添加|未添加|无添加|不支持|无需|没有|未含|除了)\s?"
     rf"(?P<long>(?:(?![的和且但或与及]|以外|之外)[{HAN}]){{1,8}}|[a-z0-9]+)"
-    rf"|[无無免非不]\s?(?P<short>(?:(?!的)[{HAN}]){{1,2}}|[a-z0-9]+)",
+    rf"|[无無免非不]\s?(?P<short>[{WORDS_OF_ONE}]|(?!的)[{HAN}](?:(?!的|[{HUES}]|[{HAN}]色)[{HAN}])?|[a-z0-9]+)",
     re.IGNORECASE,
 )
 
@@ -129,7 +153,7 @@ def negated_spans(text: str) -> list[Span]:
     if not CUE.search(text):
         return []
     fixed = [match.span() for match in FIXED.finditer(text)]
-    return _merged(sorted([*_latin(text, fixed), *_chinese(text, fixed)]))
+    return merged([*_latin(text, fixed), *_chinese(text, fixed)])
 
 
 def asked_without(query: str) -> list[Span]:
@@ -137,7 +161,7 @@ def asked_without(query: str) -> list[Span]:
     for, as in "not red or blue shirt".
     """
     spans = negated_spans(query)
-    if len(spans) == 1 and ASKING.issuperset(words(outside(query, spans))):
+    if len(spans) == 1 and ASKING.issuperset(words(ANY.sub("", outside(query, spans)))):
         start, end = spans[0]
         last = query.rfind(" ", start, end)
         return [(start, last)] if last > start else spans
@@ -160,6 +184,17 @@ def denied_words(text: str, spans: Sequence[Span]) -> list[str]:
     return denied + words(" ".join(LESS.findall(text))) if "less" in text.lower() else denied
 
 
+def resisted_spans(text: str) -> list[Span]:
+    """The spans of what a product keeps off, as far as its text says so: "slip" of "anti-slip".
+
+    Whoever wants to be without it, wants this; but who wants "waterproof" does not want to be without water.
+    """
+    text = text[:MOST_CHARACTERS]
+    if not KEEPING.search(text):
+        return []
+    return [match.span(match.lastgroup) for match in RESISTING.finditer(text) if match.lastgroup]
+
+
 def outside(text: str, spans: Sequence[Span]) -> str:
     """The text without the spans."""
     bounds = [0, *(bound for span in spans for bound in span), len(text)]
@@ -172,14 +207,31 @@ def is_negated(spans: Sequence[Span], start: int, end: int) -> bool:
     return covered > 0 and 2 * covered >= end - start
 
 
-def _merged(spans: Iterable[Span]) -> list[Span]:
-    merged: list[Span] = []
-    for start, end in spans:
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+def without_cue(text: str, spans: Sequence[Span], start: int, end: int, *, apart: bool = False) -> Span:
+    """Where a value of a text with these negated spans stands, less what only negates it: "red" of "than red".
+
+    Empty where nothing else is of it. Where only what stands `apart` counts, "no mint" is left whole.
+    """
+    for first, last in spans:
+        cue = ASIDE.search(text, max(0, first - LONGEST_CUE), first)
+        if not cue or end <= cue.start() or last <= start:
+            continue
+        is_apart = bool(cue["apart"] or cue["han_apart"])
+        if (apart and not is_apart) or (start < cue.start() and not is_apart) or words(text[last:end]):
+            continue
+        return min(max(start, first), end), min(end, last)
+    return start, end
+
+
+def merged(spans: Iterable[Span]) -> list[Span]:
+    """The same in order, those that touch as one."""
+    found: list[Span] = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
         else:
-            merged.append((start, end))
-    return merged
+            found.append((start, end))
+    return found
 
 
 def _inside(start: int, fixed: Sequence[Span]) -> bool:
@@ -214,7 +266,8 @@ def _tokens(text: str) -> list[_Token]:
 
 def _is_cue(tokens: Sequence[_Token], place: int) -> bool:
     word, before = tokens[place].word, tokens[place - 1].word if place else ""
-    return word in GOVERNING or word.endswith("n't") or (before, word) in OF_TWO_WORDS
+    any_but = word == "but" and place > 1 and tokens[place - 2].word == "any" and not tokens[place].begins
+    return word in GOVERNING or word.endswith("n't") or (before, word) in OF_TWO_WORDS or any_but
 
 
 def _governed(tokens: Sequence[_Token], place: int) -> Span:
@@ -229,8 +282,9 @@ def _governed(tokens: Sequence[_Token], place: int) -> Span:
         return (place - 1, place) if freed else (place, place)
     if after in WANTING and (cue.word == "not" or cue.word.endswith("n't")):
         return _clause(tokens, place + 2)
+    related = before in RELATIVES and cue.word.removesuffix("n't") in COPULAS
     slogan = cue.word.endswith("n't") or (cue.word in ("not", "no") and _follows_auxiliary(tokens, place))
-    if not after or slogan or after in AFTER_SLOGANS or (cue.word == "no" and after[0].isdigit()):
+    if not after or (slogan and not related) or after in AFTER_SLOGANS or (cue.word == "no" and after[0].isdigit()):
         return place, place
     if cue.word == "non" or (cue.word == "no" and before in ("", "or", "and", "&")):
         return place + 1, place + 2
@@ -240,7 +294,7 @@ def _governed(tokens: Sequence[_Token], place: int) -> Span:
 def _follows_auxiliary(tokens: Sequence[_Token], place: int) -> bool:
     """Whether an auxiliary stands before it in its clause, as in "do not disturb", but not in "that are not red"."""
     before = "" if tokens[place].begins or place == 0 else tokens[place - 1].word
-    told = place > 1 and before in ("is", "are") and tokens[place - 2].word in RELATIVES
+    told = place > 1 and before in COPULAS and tokens[place - 2].word in RELATIVES
     return (before in AUXILIARIES or before.endswith("n't")) and not told
 
 

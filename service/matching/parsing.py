@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from service.matching.colors import Color, read_colors
-from service.matching.negation import CUES, denied_words, negated_spans, outside
+from service.matching.negation import CUES, Span, denied_words, merged, negated_spans, outside, resisted_spans
 from service.matching.quantities import Quantity, number, read_quantities
 from service.matching.units import Units
 from service.matching.wording import MOST_CHARACTERS, listed, words
@@ -63,11 +63,13 @@ class Wanted:
 class Found:
     """A product's value: the words that it affirms and denies, and the phrase of the whole and of each element.
 
+    `resisted` are those affirmed that it says only that it keeps off: "slip" of "slip-resistant".
     `number` is set where the value is a number alone, `flag` where it is a yes or no alone. Not `is_known`: nothing.
     """
 
     words: frozenset[str] = frozenset()
     denied: frozenset[str] = frozenset()
+    resisted: frozenset[str] = frozenset()
     phrases: frozenset[tuple[str, ...]] = frozenset()
     flag: bool | None = None
     number: float | None = None
@@ -147,11 +149,21 @@ class Parser:
         return Found(
             words=frozenset(affirmed),
             denied=frozenset(denied_words(text, spans)),
+            resisted=_resisted(text, spans),
             phrases=frozenset(tuple(words(each)) for each in (text, *elements)),
             number=quantities[0].sides[0].low if alone else None,
             quantities=quantities,
             colors=read_colors(affirmed)[0],
         )
+
+
+def _resisted(text: str, negated: Sequence[Span]) -> frozenset[str]:
+    """The words that the text says only as what it resists."""
+    spans = resisted_spans(text)
+    if not spans:
+        return frozenset()
+    said = words(outside(text, merged([*negated, *spans])))
+    return frozenset(word for start, end in spans for word in words(text[start:end])).difference(said)
 
 
 def _flag(folded: str) -> bool | None:

@@ -27,7 +27,7 @@ KINDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "kilometre": "km|kms|kilometer|kilometers|kilometre|kilometres|公里|千米",
             "inch": "in|inch|inches|inchs|\"|″|”|“|''|英寸|寸",
             "foot": "ft|foot|feet|'|′|’|英尺",
-            "yard": "yd|yds|yard|yards|码",
+            "yard": "yd|yds|yard|yards",
             "mile": "mi|mile|miles|英里",
         },
     ),
