@@ -82,6 +82,9 @@ def test_one_quantity_is_read(text: str, expected: tuple[float, float, str]) -> 
         ("8 ft x 5 ft rug", [(5, 5, "length"), (8, 8, "length")]),
         ("8 x 10 inch", [(8, 8, "length"), (10, 10, "length")]),
         ("1/2 x 3/8 bushing stainless", [(0.375, 0.375, ""), (0.5, 0.5, "")]),
+        ("5'x7'", [(5, 5, "length"), (7, 7, "length")]),
+        ('throw 50"x60"', [(50, 50, "length"), (60, 60, "length")]),
+        ("50cmx60cm", [(50, 50, "length"), (60, 60, "length")]),
         ("1330 x 1095 x 1305", [(1095, 1095, ""), (1305, 1305, ""), (1330, 1330, "")]),
     ],
 )
@@ -96,6 +99,7 @@ def test_sides_are_read_in_the_order_of_their_size(text: str, expected: list[tup
         ('3.8 cm (1.5")', [(3.8, 3.8, "length"), (1.5, 1.5, "length")]),
         ("2 pack - 12 inch", [(2, 2, "count"), (12, 12, "length")]),
         ("3-12x40", [(3, 12, ""), (40, 40, "")]),
+        ("20 box 5", [(20, 20, ""), (5, 5, "")]),
     ],
 )
 def test_several_quantities_are_read(text: str, expected: list[tuple[float, float, str]]) -> None:

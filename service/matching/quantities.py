@@ -46,8 +46,9 @@ NUMBER = re.compile(
     re.IGNORECASE,
 )
 UNIT = re.compile(
-    r"(?P<plus>\+)?\s?-?\s?(?:(?P<mark>''|[\"″”“′’'](?![a-z])|[°$€£¥￥₹])"
-    r"|(?P<word>[a-zµμ]+[23²³]?)(?:[ .-]{1,2}(?P<second>[a-zµμ]+))?|(?P<han>[\u3400-\u9fff円]{1,3}))",
+    r"(?P<plus>\+)?\s?-?\s?(?:(?P<mark>''|[\"″”“′’'](?=x\s?[0-9.½¼¾]|(?![a-z]))|[°$€£¥￥₹])"
+    r"|(?P<word>[a-zµμ]+?(?=x[0-9.½¼¾])|[a-zµμ]+[23²³]?)(?:[ .-]{1,2}(?P<second>[a-zµμ]+))?"
+    r"|(?P<han>[\u3400-\u9fff円]{1,3}))",
     re.IGNORECASE,
 )
 NO_UNITS = frozenset({"M", "G", "L"})
