@@ -54,19 +54,24 @@ UNIT = re.compile(
 NO_UNITS = frozenset({"M", "G", "L"})
 """In capitals: a medium and a large, a generation."""
 
+LESS = "less|fewer|cheaper|smaller|shorter|narrower|thinner|lighter|lower"
+MORE = "more|greater|larger|bigger|longer|taller|wider|thicker|heavier|higher|deeper"
+BELOW = f"(?:under|below|(?:{LESS}) than)"
+ABOVE = f"(?:over|above|(?:{MORE}) than)"
+UNDENIED = r"(?<!\bno )(?<!\bnot )(?<!\bnothing )"
+DENIED = "(?:no|not|nothing) "
 AT_MOST = re.compile(
-    r"(?<![a-z])(?:under|below|(?<!no )(?<!not )less than|cheaper than|up to|at most"
-    r"|no more than|not more than|not (?:over|above)|no larger than"
+    rf"(?<![a-z])(?:{UNDENIED}{BELOW}|{DENIED}{ABOVE}|up to|at most"
     r"|max(?:imum)?(?: of)?|within|<=?|≤|不超过|(?<!不)(?:低于|小于|少于)|最多|不大于|不高于)[\s:]*$",
     re.IGNORECASE,
 )
 AT_LEAST = re.compile(
-    r"(?<![a-z])(?:over|above|more than|at least|greater than|larger than|no less than|not less than"
+    rf"(?<![a-z])(?:{UNDENIED}{ABOVE}|{DENIED}{BELOW}|at least"
     r"|min(?:imum)?(?: of)?|>=?|≥|至少|高于|大于|超过|最少|不低于|不少于|不小于)[\s:]*$",
     re.IGNORECASE,
 )
-OR_LESS = re.compile(r"\s*(?:(?:or|and) (?:less|under|below|smaller)\b|以下|以内|之内)", re.IGNORECASE)
-OR_MORE = re.compile(r"\s*(?:(?:or|and) (?:more|over|above|up|larger|bigger)\b|\+|以上|起)", re.IGNORECASE)
+OR_LESS = re.compile(rf"\s*(?:(?:or|and) (?:under|below|{LESS})\b|以下|以内|之内)", re.IGNORECASE)
+OR_MORE = re.compile(rf"\s*(?:(?:or|and) (?:over|above|up|{MORE})\b|\+|以上|起)", re.IGNORECASE)
 PACK_OF = re.compile(r"\b(?:pack|set|box|case|lot|bundle|bag)s? of\s*$", re.IGNORECASE)
 BETWEEN = re.compile(r"\bbetween\s*$", re.IGNORECASE)
 TO = re.compile(r"\s*(?:[-–—~～]|to|through|至|到)\s*", re.IGNORECASE)
