@@ -270,10 +270,9 @@ def _quantity(text: str, amounts: Sequence[_Amount], place: int, floor: int) -> 
         return _single(text, first, before), 1
     if BY.fullmatch(text, first.end, second.start):
         return _sides(text, amounts, place)
-    if TO.fullmatch(text, first.end, second.start) or (
-        BETWEEN.search(before) and text[first.end : second.start].strip() == "and"
-    ):
-        between = _range(first, second)
+    opened = BETWEEN.search(before) if text[first.end : second.start].strip() == "and" else None
+    if opened or TO.fullmatch(text, first.end, second.start):
+        between = _range(first, second, first.start - len(opened[0]) if opened else first.start)
         is_part_number = between is None and second.start == first.end + 1
         if between is not None or is_part_number:
             return between, 2
@@ -289,7 +288,7 @@ def _interval(low: float, high: float, unit: Unit) -> Interval:
     return Interval(low, high, tuple((kind, low * worth, high * worth) for kind, worth in unit))
 
 
-def _range(first: _Amount, second: _Amount) -> Quantity | None:
+def _range(first: _Amount, second: _Amount, start: int) -> Quantity | None:
     """None where the first is larger or alone has a unit behind it: "85-1", "5w-30", "2 pack - 12 inch"."""
     unit = second.unit or first.unit
     if first.unit and not second.unit and first.unit[0][0] not in CURRENCY_KINDS:
@@ -299,10 +298,10 @@ def _range(first: _Amount, second: _Amount) -> Quantity | None:
         if not low.bases or low.bases[0][0] != high.bases[0][0] or low.bases[0][1] > high.bases[0][1]:
             return None
         worth = unit[0][1]
-        return Quantity((_interval(low.bases[0][1] / worth, second.number, unit),), first.start, second.end)
+        return Quantity((_interval(low.bases[0][1] / worth, second.number, unit),), start, second.end)
     if first.number > second.number:
         return None
-    return Quantity((_interval(first.number, second.number, unit),), first.start, second.end)
+    return Quantity((_interval(first.number, second.number, unit),), start, second.end)
 
 
 def _sides(text: str, amounts: Sequence[_Amount], place: int) -> tuple[Quantity, int]:
