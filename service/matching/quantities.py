@@ -62,9 +62,12 @@ UNDENIED = r"(?<!\bno )(?<!\bnot )(?<!\bnothing )"
 DENIED = "(?:no|not|nothing) "
 AT_MOST = re.compile(
     rf"(?<![a-z])(?:{UNDENIED}{BELOW}|{DENIED}{ABOVE}|up to|at most"
-    r"|max(?:imum)?(?: of)?|within|<=?|≤|不超过|(?<!不)(?:低于|小于|少于)|最多|不大于|不高于)[\s:]*$",
+    r"|max(?:imum)?(?: of|:)|within|<=?|≤|不超过|(?<!不)(?:低于|小于|少于)|最多|不大于|不高于)[\s:]*$",
     re.IGNORECASE,
 )
+MAXIMUM = re.compile(r"(?<![a-z])max(?:imum)?\s*$", re.IGNORECASE)
+BEFORE_MAXIMUM = re.compile(r"(?:^|[,;:|(/，；：、（])\s*$")
+"""Elsewhere it may be a part of a name: "air max 97"."""
 AT_LEAST = re.compile(
     rf"(?<![a-z])(?:{UNDENIED}{ABOVE}|{DENIED}{BELOW}|at least"
     r"|min(?:imum)?(?: of)?|>=?|≥|至少|高于|大于|超过|最少|不低于|不少于|不小于)[\s:]*$",
@@ -325,10 +328,18 @@ def _feet_and_inches(first: _Amount, second: _Amount) -> Quantity | None:
     return Quantity((_interval(total, total, second.unit),), first.start, second.end)
 
 
+def _maximum(text: str, amount: _Amount, before: str) -> re.Match[str] | None:
+    """Where "max" limits the amount: money, or what it begins with."""
+    match = MAXIMUM.search(before)
+    is_money = any(kind in CURRENCY_KINDS for kind, _ in amount.unit)
+    begins = match and BEFORE_MAXIMUM.search(text[: amount.start - len(before) + match.start()])
+    return match if is_money or begins else None
+
+
 def _single(text: str, amount: _Amount, before: str) -> Quantity:
     low = high = amount.number
     unit, start, end = amount.unit, amount.start, amount.end
-    if match := AT_MOST.search(before):
+    if match := AT_MOST.search(before) or _maximum(text, amount, before):
         low, start = -inf, start - len(before) + match.start()
     elif match := AT_LEAST.search(before):
         high, start = inf, start - len(before) + match.start()
