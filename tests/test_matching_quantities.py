@@ -90,6 +90,9 @@ def read(text: str) -> list[list[tuple[float, float, str]]]:
         ("-20 - 50", (-20, 50, "")),
         ("< 21", (-INF, 21, "")),
         ("8 M US", (8, 8, "")),
+        ("shirt 2 L", (2, 2, "")),
+        ("1.5 L", (1.5, 1.5, "volume")),
+        ("bottle 1.5L", (1.5, 1.5, "volume")),
     ],
 )
 def test_one_quantity_is_read(text: str, expected: tuple[float, float, str]) -> None:

@@ -52,7 +52,7 @@ UNIT = re.compile(
     re.IGNORECASE,
 )
 NO_UNITS = frozenset({"M", "G", "L"})
-"""In capitals: a medium and a large, a generation."""
+"""In capitals: a medium and a large, a generation. There is no clothes size "1.5 L"."""
 
 LESS = "less|fewer|cheaper|smaller|shorter|narrower|thinner|lighter|lower"
 MORE = "more|greater|larger|bigger|longer|taller|wider|thicker|heavier|higher|deeper"
@@ -217,7 +217,7 @@ def _amount(text: str, match: re.Match[str], previous: int, units: Mapping[str, 
     after = UNIT.match(text, end)
     plus = after is not None and after["plus"] is not None
     if after is not None and not unit:
-        unit, length = _unit(after, units)
+        unit, length = _unit(after, units, is_whole=match["number"].isdigit())
         end = length if unit else end
     in_word = WORD_GOES_ON.match(text, end) and not BY_NUMBER.match(text, end)
     return _Amount(value, unit, start, end, plus) if unit or not in_word else None
@@ -247,7 +247,7 @@ def _value(match: re.Match[str]) -> float | None:
     return sign * float(match["decimal"].replace(",", "."))
 
 
-def _unit(match: re.Match[str], units: Mapping[str, Unit]) -> tuple[Unit, int]:
+def _unit(match: re.Match[str], units: Mapping[str, Unit], *, is_whole: bool) -> tuple[Unit, int]:
     """The unit that stands there, the longest that is known, and where it ends; an empty one for none."""
     if match["mark"]:
         return units.get(match["mark"], ()), match.end("mark")
@@ -259,7 +259,8 @@ def _unit(match: re.Match[str], units: Mapping[str, Unit]) -> tuple[Unit, int]:
     word, second = match["word"], match["second"]
     if second and (unit := units.get(f"{word} {second}".lower())):
         return unit, match.end("second")
-    if word in NO_UNITS or (word.lower() == "in" and match.string[match.end("word") :].lstrip(" -")[:1].isdigit()):
+    is_name = word in NO_UNITS and (is_whole or word != "L")
+    if is_name or (word.lower() == "in" and match.string[match.end("word") :].lstrip(" -")[:1].isdigit()):
         return (), match.end()
     return units.get(word.lower(), ()), match.end("word")
 
