@@ -81,6 +81,12 @@ TO = re.compile(r"\s*(?:[-–—~～]|to|through|至|到)\s*", re.IGNORECASE)
 BY = re.compile(r"\s*(?:[x×*]|by)\s*", re.IGNORECASE)
 WORD_GOES_ON = re.compile(r"[a-z_]", re.IGNORECASE)
 BY_NUMBER = re.compile(r"x\s?[0-9.½¼¾]", re.IGNORECASE)
+LISTED = re.compile(
+    r"(?<![a-z0-9_.,])(?![1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9,]))"
+    r"[0-9]{1,4}(?:\.[0-9]{1,2})?(?:,[0-9]{1,4}(?:\.[0-9]{1,2})?){2,}(?![.,]?[0-9])",
+    re.IGNORECASE,
+)
+"""Three numbers or more, only commas between them, which are not those of thousands: "6,7,8"."""
 LONGEST_QUALIFIER = 20
 
 
@@ -132,6 +138,7 @@ def read_quantities(text: str, units: Mapping[str, Unit]) -> list[Quantity]:
     text = text[:MOST_CHARACTERS]
     if not DIGIT.search(text):
         return []
+    text = LISTED.sub(lambda match: match[0].replace(",", ";"), text)
     amounts = _amounts(text, units)
     found: list[Quantity] = []
     place, end = 0, 0
