@@ -42,7 +42,7 @@ from service.matching.negation import (
     without_cue,
 )
 from service.matching.parsing import Found, Parser, Value, Wanted
-from service.matching.quantities import kinds, read_quantities
+from service.matching.quantities import DIGIT, Quantity, kinds, read_quantities
 
 OR = re.compile(r"\bor\b|\bnor\b|/|或|还是", re.IGNORECASE)
 SAYING_YES = wording.listed("available can doe has have include included is support supported with 是 否 有")
@@ -54,6 +54,9 @@ AMBIGUOUS = re.compile(r"[0-9]\s?g$", re.IGNORECASE)
 """Grams, a generation of networks, gigahertz or gigabytes."""
 UNWANTED = -1
 """The choice of all that is not wanted."""
+
+Stated = tuple[str, int, int, float]
+"""A text, its start and its end in the query, and how sure it is."""
 
 Cosine = Callable[[str, str], float]
 """The cosine of two texts' embeddings."""
@@ -164,7 +167,8 @@ class Wishes:
     """What one query wants: of the text, and by attribute."""
 
     def __init__(self, query: str, parser: Parser, formula: Formula) -> None:
-        spans = asked_without(query)
+        self._quantities = read_quantities(query, parser.units.by_spelling)
+        spans = [span for span in asked_without(query) if not self._compares(*span)]
         self.affirmed = affirmed(query, spans) or query
         self._query, self._spans, self._parser, self._formula = query, spans, parser, formula
         self._words = frozenset(wording.words(self.affirmed))
@@ -182,12 +186,15 @@ class Wishes:
         """Take the weight of every attribute."""
         self._weights = weights
 
-    def state(self, attribute: str, values: Sequence[tuple[str, int, int, float]]) -> None:
-        """Want what the query states: (text, start, end, confidence) of each value."""
+    def state(self, attribute: str, values: Sequence[Stated]) -> None:
+        """Want what the query states: (text, start, end, confidence) of each value.
+
+        A value that is a part of one of the query's quantities ("$50" of "$50 to $100") is the whole of it.
+        """
         wishes: list[Wish] = []
         choice = last = 0
         self._stated += [(start, end) for _, start, end, _ in values]
-        for text, start, end, sure in self._without_cues(values):
+        for text, start, end, sure in self._without_cues(self._whole(values)):
             negated = is_negated(self._spans, start, end)
             if not wishes or not OR.search(self._query, last, start):
                 choice += 1
@@ -195,7 +202,7 @@ class Wishes:
             last = end
         self._wishes[attribute] = tuple(wishes)
 
-    def _without_cues(self, values: Iterable[tuple[str, int, int, float]]) -> Iterator[tuple[str, int, int, float]]:
+    def _without_cues(self, values: Iterable[Stated]) -> Iterator[Stated]:
         """Values less the words that only negate them, and not those of nothing else."""
         for text, start, end, sure in values:
             first, last = without_cue(self._query, self._spans, start, end)
@@ -203,6 +210,35 @@ class Wishes:
                 yield text, start, end, sure
             elif first < last:
                 yield self._query[first:last], first, last, sure
+
+    def _whole(self, values: Iterable[Stated]) -> Iterator[Stated]:
+        """The values, each widened by the quantities that it cuts; those that overlap then are one."""
+        last: Stated | None = None
+        for text, start, end, sure in values:
+            cut = [each for each in self._quantities if self._is_cut(each, start, end)]
+            if cut:
+                start, end = min(start, cut[0].start), max(end, cut[-1].end)
+                text = self._query[start:end]
+            if last is not None and start < last[2] and last[1] < end:
+                start, end, sure = min(start, last[1]), max(end, last[2]), max(sure, last[3])
+                text = self._query[start:end]
+            elif last is not None:
+                yield last
+            last = text, start, end, sure
+        if last is not None:
+            yield last
+
+    def _is_cut(self, quantity: Quantity, start: int, end: int) -> bool:
+        """Whether a part of it stands there, with a digit, and not one side of several ("8 ft" of "8 ft x 10 ft")."""
+        inside = max(start, quantity.start), min(end, quantity.end)
+        if inside == (quantity.start, quantity.end) or not DIGIT.search(self._query, *inside):
+            return False
+        parts = read_quantities(self._query[start:end], self._parser.units.by_spelling)
+        return len(quantity.sides) == 1 or any(len(part.sides) > 1 for part in parts)
+
+    def _compares(self, start: int, end: int) -> bool:
+        """Whether it is the comparison of a quantity, as "larger than" of "not larger than 10 inch"."""
+        return any(each.start < start and end <= each.end for each in self._quantities)
 
     def name(self, attribute: str, plain: str) -> None:
         """Want a yes or a no of an attribute that reads `plain`, where the query says just this or its contrary."""

@@ -183,6 +183,38 @@ def test_a_quantity_that_nobody_read_is_wanted_of_the_attribute_that_has_such(pa
     assert right == 1.0 and wrong < 0
 
 
+@pytest.mark.parametrize(
+    ("query", "texts", "good", "bad"),
+    [
+        ("watch between $50 and $100", ("$50",), "$75", "$150"),
+        ("watch $50 to $100", ("$50", "$100"), "$75", "$150"),
+        ("watch $50-$100", ("$100",), "$75", "$40"),
+        ("watch above $50", ("$50",), "$80", "$40"),
+        ("monitor 27 inch or larger", ("27",), "32 inch", "24 inch"),
+        ("tv 50+ inch", ("50",), "65 inch", "43 inch"),
+        ("cloth 50x60 cm", ("50x60",), "50cm x 60cm", "50in x 60in"),
+        ("shelf not smaller than 5 ft", ("smaller than 5 ft",), "6 ft", "3 ft"),
+    ],
+)
+def test_a_part_of_a_quantity_that_is_stated_is_the_whole_of_it(
+    parser: Parser, query: str, texts: tuple[str, ...], good: str, bad: str
+) -> None:
+    right, wrong = matched(parser, query, good, bad, name="x", texts=texts)
+    assert right == 1.0 and wrong < -0.5
+
+
+@pytest.mark.parametrize(
+    ("query", "text", "same"),
+    [("rug 8 ft x 10 ft", "8 ft", "8 feet"), ("4 drawers dresser", "drawers dresser", "drawers dresser")],
+)
+def test_one_side_or_a_unit_alone_stays_as_it_is_stated(parser: Parser, query: str, text: str, same: str) -> None:
+    assert matched(parser, query, same, name="x", texts=(text,)) == [1.0]
+
+
+def test_a_comparison_is_no_negation(parser: Parser) -> None:
+    assert Wishes("shelf not larger than 10 inch", parser, FORMULA).affirmed == "shelf not larger than 10 inch"
+
+
 def measured(parser: Parser, query: str, **values: str) -> list[str]:
     """The attributes of which something is wanted."""
     wishes, product = Wishes(query, parser, FORMULA), Product("", values)

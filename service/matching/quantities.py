@@ -46,32 +46,47 @@ NUMBER = re.compile(
     re.IGNORECASE,
 )
 UNIT = re.compile(
-    r"(?P<plus>\+)?\s?-?\s?(?:(?P<mark>''|[\"″”“′’'](?![a-z])|[°$€£¥￥₹])"
-    r"|(?P<word>[a-zµμ]+[23²³]?)(?:[ .-]{1,2}(?P<second>[a-zµμ]+))?|(?P<han>[\u3400-\u9fff円]{1,3}))",
+    r"(?P<plus>\+)?\s?-?\s?(?:(?P<mark>''|[\"″”“′’'](?=x\s?[0-9.½¼¾]|(?![a-z]))|[°$€£¥￥₹])"
+    r"|(?P<word>[a-zµμ]+?(?=x[0-9.½¼¾])|[a-zµμ]+[23²³]?)(?:[ .-]{1,2}(?P<second>[a-zµμ]+))?"
+    r"|(?P<han>[\u3400-\u9fff円]{1,3}))",
     re.IGNORECASE,
 )
 NO_UNITS = frozenset({"M", "G", "L"})
-"""In capitals: a medium and a large, a generation."""
+"""In capitals: a medium and a large, a generation. There is no clothes size "1.5 L"."""
 
+LESS = "less|fewer|cheaper|smaller|shorter|narrower|thinner|lighter|lower"
+MORE = "more|greater|larger|bigger|longer|taller|wider|thicker|heavier|higher|deeper"
+BELOW = f"(?:under|below|(?:{LESS}) than)"
+ABOVE = f"(?:over|above|(?:{MORE}) than)"
+UNDENIED = r"(?<!\bno )(?<!\bnot )(?<!\bnothing )"
+DENIED = "(?:no|not|nothing) "
 AT_MOST = re.compile(
-    r"(?<![a-z])(?:under|below|(?<!no )(?<!not )less than|cheaper than|up to|at most"
-    r"|no more than|not more than|not (?:over|above)|no larger than"
-    r"|max(?:imum)?(?: of)?|within|<=?|≤|不超过|(?<!不)(?:低于|小于|少于)|最多|不大于|不高于)[\s:]*$",
+    rf"(?<![a-z])(?:{UNDENIED}{BELOW}|{DENIED}{ABOVE}|up to|at most"
+    r"|max(?:imum)?(?: of|:)|within|<=?|≤|不超过|(?<!不)(?:低于|小于|少于)|最多|不大于|不高于)[\s:]*$",
     re.IGNORECASE,
 )
+MAXIMUM = re.compile(r"(?<![a-z])max(?:imum)?\s*$", re.IGNORECASE)
+BEFORE_MAXIMUM = re.compile(r"(?:^|[,;:|(/，；：、（])\s*$")
+"""Elsewhere it may be a part of a name: "air max 97"."""
 AT_LEAST = re.compile(
-    r"(?<![a-z])(?:over|above|more than|at least|greater than|larger than|no less than|not less than"
+    rf"(?<![a-z])(?:{UNDENIED}{ABOVE}|{DENIED}{BELOW}|at least"
     r"|min(?:imum)?(?: of)?|>=?|≥|至少|高于|大于|超过|最少|不低于|不少于|不小于)[\s:]*$",
     re.IGNORECASE,
 )
-OR_LESS = re.compile(r"\s*(?:(?:or|and) (?:less|under|below|smaller)\b|以下|以内|之内)", re.IGNORECASE)
-OR_MORE = re.compile(r"\s*(?:(?:or|and) (?:more|over|above|up|larger|bigger)\b|\+|以上|起)", re.IGNORECASE)
+OR_LESS = re.compile(rf"\s*(?:(?:or|and) (?:under|below|{LESS})\b|以下|以内|之内)", re.IGNORECASE)
+OR_MORE = re.compile(rf"\s*(?:(?:or|and) (?:over|above|up|{MORE})\b|\+|以上|起)", re.IGNORECASE)
 PACK_OF = re.compile(r"\b(?:pack|set|box|case|lot|bundle|bag)s? of\s*$", re.IGNORECASE)
 BETWEEN = re.compile(r"\bbetween\s*$", re.IGNORECASE)
 TO = re.compile(r"\s*(?:[-–—~～]|to|through|至|到)\s*", re.IGNORECASE)
 BY = re.compile(r"\s*(?:[x×*]|by)\s*", re.IGNORECASE)
 WORD_GOES_ON = re.compile(r"[a-z_]", re.IGNORECASE)
 BY_NUMBER = re.compile(r"x\s?[0-9.½¼¾]", re.IGNORECASE)
+LISTED = re.compile(
+    r"(?<![a-z0-9_.,])(?![1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9,]))"
+    r"[0-9]{1,4}(?:\.[0-9]{1,2})?(?:,[0-9]{1,4}(?:\.[0-9]{1,2})?){2,}(?![.,]?[0-9])",
+    re.IGNORECASE,
+)
+"""Three numbers or more, only commas between them, which are not those of thousands: "6,7,8"."""
 LONGEST_QUALIFIER = 20
 
 
@@ -123,6 +138,7 @@ def read_quantities(text: str, units: Mapping[str, Unit]) -> list[Quantity]:
     text = text[:MOST_CHARACTERS]
     if not DIGIT.search(text):
         return []
+    text = LISTED.sub(lambda match: match[0].replace(",", ";"), text)
     amounts = _amounts(text, units)
     found: list[Quantity] = []
     place, end = 0, 0
@@ -208,7 +224,7 @@ def _amount(text: str, match: re.Match[str], previous: int, units: Mapping[str, 
     after = UNIT.match(text, end)
     plus = after is not None and after["plus"] is not None
     if after is not None and not unit:
-        unit, length = _unit(after, units)
+        unit, length = _unit(after, units, is_whole=match["number"].isdigit())
         end = length if unit else end
     in_word = WORD_GOES_ON.match(text, end) and not BY_NUMBER.match(text, end)
     return _Amount(value, unit, start, end, plus) if unit or not in_word else None
@@ -238,7 +254,7 @@ def _value(match: re.Match[str]) -> float | None:
     return sign * float(match["decimal"].replace(",", "."))
 
 
-def _unit(match: re.Match[str], units: Mapping[str, Unit]) -> tuple[Unit, int]:
+def _unit(match: re.Match[str], units: Mapping[str, Unit], *, is_whole: bool) -> tuple[Unit, int]:
     """The unit that stands there, the longest that is known, and where it ends; an empty one for none."""
     if match["mark"]:
         return units.get(match["mark"], ()), match.end("mark")
@@ -250,7 +266,8 @@ def _unit(match: re.Match[str], units: Mapping[str, Unit]) -> tuple[Unit, int]:
     word, second = match["word"], match["second"]
     if second and (unit := units.get(f"{word} {second}".lower())):
         return unit, match.end("second")
-    if word in NO_UNITS or (word.lower() == "in" and match.string[match.end("word") :].lstrip(" -")[:1].isdigit()):
+    is_name = word in NO_UNITS and (is_whole or word != "L")
+    if is_name or (word.lower() == "in" and match.string[match.end("word") :].lstrip(" -")[:1].isdigit()):
         return (), match.end()
     return units.get(word.lower(), ()), match.end("word")
 
@@ -264,10 +281,9 @@ def _quantity(text: str, amounts: Sequence[_Amount], place: int, floor: int) -> 
         return _single(text, first, before), 1
     if BY.fullmatch(text, first.end, second.start):
         return _sides(text, amounts, place)
-    if TO.fullmatch(text, first.end, second.start) or (
-        BETWEEN.search(before) and text[first.end : second.start].strip() == "and"
-    ):
-        between = _range(first, second)
+    opened = BETWEEN.search(before) if text[first.end : second.start].strip() == "and" else None
+    if opened or TO.fullmatch(text, first.end, second.start):
+        between = _range(first, second, first.start - len(opened[0]) if opened else first.start)
         is_part_number = between is None and second.start == first.end + 1
         if between is not None or is_part_number:
             return between, 2
@@ -283,7 +299,7 @@ def _interval(low: float, high: float, unit: Unit) -> Interval:
     return Interval(low, high, tuple((kind, low * worth, high * worth) for kind, worth in unit))
 
 
-def _range(first: _Amount, second: _Amount) -> Quantity | None:
+def _range(first: _Amount, second: _Amount, start: int) -> Quantity | None:
     """None where the first is larger or alone has a unit behind it: "85-1", "5w-30", "2 pack - 12 inch"."""
     unit = second.unit or first.unit
     if first.unit and not second.unit and first.unit[0][0] not in CURRENCY_KINDS:
@@ -293,10 +309,10 @@ def _range(first: _Amount, second: _Amount) -> Quantity | None:
         if not low.bases or low.bases[0][0] != high.bases[0][0] or low.bases[0][1] > high.bases[0][1]:
             return None
         worth = unit[0][1]
-        return Quantity((_interval(low.bases[0][1] / worth, second.number, unit),), first.start, second.end)
+        return Quantity((_interval(low.bases[0][1] / worth, second.number, unit),), start, second.end)
     if first.number > second.number:
         return None
-    return Quantity((_interval(first.number, second.number, unit),), first.start, second.end)
+    return Quantity((_interval(first.number, second.number, unit),), start, second.end)
 
 
 def _sides(text: str, amounts: Sequence[_Amount], place: int) -> tuple[Quantity, int]:
@@ -320,10 +336,18 @@ def _feet_and_inches(first: _Amount, second: _Amount) -> Quantity | None:
     return Quantity((_interval(total, total, second.unit),), first.start, second.end)
 
 
+def _maximum(text: str, amount: _Amount, before: str) -> re.Match[str] | None:
+    """Where "max" limits the amount: money, or what it begins with."""
+    match = MAXIMUM.search(before)
+    is_money = any(kind in CURRENCY_KINDS for kind, _ in amount.unit)
+    begins = match and BEFORE_MAXIMUM.search(text[: amount.start - len(before) + match.start()])
+    return match if is_money or begins else None
+
+
 def _single(text: str, amount: _Amount, before: str) -> Quantity:
     low = high = amount.number
     unit, start, end = amount.unit, amount.start, amount.end
-    if match := AT_MOST.search(before):
+    if match := AT_MOST.search(before) or _maximum(text, amount, before):
         low, start = -inf, start - len(before) + match.start()
     elif match := AT_LEAST.search(before):
         high, start = inf, start - len(before) + match.start()
