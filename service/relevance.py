@@ -229,7 +229,7 @@ class Wishes:
             yield last
 
     def _is_cut(self, quantity: Quantity, start: int, end: int) -> bool:
-        """Whether a part of it stands there, with a digit, and not one side of several ("8 ft" of "8 ft x 10 ft")."""
+        """Whether a part of it stands there, with a digit, and not just one side of several ("8 ft" of "8x10 ft")."""
         inside = max(start, quantity.start), min(end, quantity.end)
         if inside == (quantity.start, quantity.end) or not DIGIT.search(self._query, *inside):
             return False

@@ -35,6 +35,8 @@ def read(text: str) -> list[list[tuple[float, float, str]]]:
         ("$20-30", (20, 30, "dollars")),
         ("20 to 30 dollars", (20, 30, "dollars")),
         ("between 20 and 30 usd", (20, 30, "dollars")),
+        ("above $50 and below $100", (50, 100, "dollars")),
+        ("under 100 cm, over 50 cm", (50, 100, "length")),
         ("no more than 50 €", (-INF, 50, "euros")),
         ("100元以下", (-INF, 100, "yuan")),
         ("不超过500毫升", (-INF, 500, "volume")),
@@ -58,6 +60,12 @@ def read(text: str) -> list[list[tuple[float, float, str]]]:
         ("pack of 2", (2, 2, "count")),
         ("2 dozen", (2, 2, "count")),
         ("1,5 kg", (1.5, 1.5, "weight")),
+        ("laptop under $1k", (-INF, 1000, "dollars")),
+        ("3千元", (3000, 3000, "yuan")),
+        ("1万元以下", (-INF, 10000, "yuan")),
+        ("2万毫安", (20000, 20000, "charge")),
+        ("3千克", (3, 3, "weight")),
+        ("1万以内", (-INF, 10000, "")),
         ("1,500,250 lumens", (1500250, 1500250, "light")),
         ("1,500 lumens", (1500, 1500, "light")),
         ("over 5 lbs", (5, INF, "weight")),
@@ -128,6 +136,7 @@ def test_sides_are_read_in_the_order_of_their_size(text: str, expected: list[tup
         ("dewalt 20v max 5ah", [(20, 20, "voltage"), (5, 5, "charge")]),
         ("6,7,8.5", [(6, 6, ""), (7, 7, ""), (8.5, 8.5, "")]),
         ("sizes 8,10,100.", [(8, 8, ""), (10, 10, ""), (100, 100, "")]),
+        ("over 5 lbs and under $50", [(5, INF, "weight"), (-INF, 50, "dollars")]),
         ("20 box 5", [(20, 20, ""), (5, 5, "")]),
     ],
 )
@@ -140,7 +149,7 @@ def test_several_quantities_are_read(text: str, expected: list[tuple[float, floa
     [
         *("uag galaxy s9", "802xl ink", "DDR4-3200", "5w-30", "cap 85-1", "lenovo w541", "x570", "4x women outfits"),
         *("IP67", "1080p", "1e999 GB", "9" * 400 + " GB", "0x", "nan", "inf", "1/0", "24/7", "12/25/2020", "1_000"),
-        "under armour",
+        *("4k tv", "under armour"),
     ],
 )
 def test_what_is_no_quantity_or_an_absurd_one_is_not_read(text: str) -> None:

@@ -190,6 +190,7 @@ def test_a_quantity_that_nobody_read_is_wanted_of_the_attribute_that_has_such(pa
         ("watch $50 to $100", ("$50", "$100"), "$75", "$150"),
         ("watch $50-$100", ("$100",), "$75", "$40"),
         ("watch above $50", ("$50",), "$80", "$40"),
+        ("watch above $50 and below $100", ("$50", "$100"), "$75", "$150"),
         ("monitor 27 inch or larger", ("27",), "32 inch", "24 inch"),
         ("tv 50+ inch", ("50",), "65 inch", "43 inch"),
         ("cloth 50x60 cm", ("50x60",), "50cm x 60cm", "50in x 60in"),

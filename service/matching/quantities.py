@@ -77,8 +77,11 @@ OR_LESS = re.compile(rf"\s*(?:(?:or|and) (?:under|below|{LESS})\b|以下|以内|
 OR_MORE = re.compile(rf"\s*(?:(?:or|and) (?:over|above|up|{MORE})\b|\+|以上|起)", re.IGNORECASE)
 PACK_OF = re.compile(r"\b(?:pack|set|box|case|lot|bundle|bag)s? of\s*$", re.IGNORECASE)
 BETWEEN = re.compile(r"\bbetween\s*$", re.IGNORECASE)
+AND = re.compile(r"\s*(?:,|and|but|, (?:and|but))\s*", re.IGNORECASE)
 TO = re.compile(r"\s*(?:[-–—~～]|to|through|至|到)\s*", re.IGNORECASE)
 BY = re.compile(r"\s*(?:[x×*]|by)\s*", re.IGNORECASE)
+TIMES = re.compile(r"\s?(?P<han>[千万])|k(?![a-z0-9])", re.IGNORECASE)
+WORTH = {"k": 1e3, "千": 1e3, "万": 1e4}
 WORD_GOES_ON = re.compile(r"[a-z_]", re.IGNORECASE)
 BY_NUMBER = re.compile(r"x\s?[0-9.½¼¾]", re.IGNORECASE)
 LISTED = re.compile(
@@ -144,7 +147,9 @@ def read_quantities(text: str, units: Mapping[str, Unit]) -> list[Quantity]:
     place, end = 0, 0
     while place < len(amounts) and len(found) < MOST_QUANTITIES:
         quantity, taken = _quantity(text, amounts, place, end)
-        if quantity is not None:
+        if quantity is not None and found and (between := _between(text, found[-1], quantity)):
+            found[-1] = between
+        elif quantity is not None:
             found.append(quantity)
         place += taken
         end = amounts[place - 1].end
@@ -221,13 +226,14 @@ def _amount(text: str, match: re.Match[str], previous: int, units: Mapping[str, 
     unit: Unit = ()
     if match["currency"]:
         unit, start = units.get(match["currency"].lower(), ()), match.start()
+    times, end = _times(text, match, units)
     after = UNIT.match(text, end)
     plus = after is not None and after["plus"] is not None
     if after is not None and not unit:
         unit, length = _unit(after, units, is_whole=match["number"].isdigit())
         end = length if unit else end
     in_word = WORD_GOES_ON.match(text, end) and not BY_NUMBER.match(text, end)
-    return _Amount(value, unit, start, end, plus) if unit or not in_word else None
+    return _Amount(times * value, unit, start, end, plus) if unit or not in_word else None
 
 
 def _begins(text: str, start: int, previous: int, has_currency: bool) -> bool:
@@ -252,6 +258,17 @@ def _value(match: re.Match[str]) -> float | None:
     if match["thousands"]:
         return sign * float(match["thousands"].replace(",", ""))
     return sign * float(match["decimal"].replace(",", "."))
+
+
+def _times(text: str, match: re.Match[str], units: Mapping[str, Unit]) -> tuple[float, int]:
+    """What the number is multiplied by, and where it ends: "$1k", "3千元", but not "3千克" nor "4k tv"."""
+    times, end = TIMES.match(text, match.end()), match.end()
+    after = UNIT.match(text, end)
+    if not times or (after and _unit(after, units, is_whole=True)[0]):
+        return 1.0, end
+    if not times["han"] and not match["currency"]:
+        return 1.0, end
+    return WORTH[times[0].strip().lower()], times.end()
 
 
 def _unit(match: re.Match[str], units: Mapping[str, Unit], *, is_whole: bool) -> tuple[Unit, int]:
@@ -313,6 +330,19 @@ def _range(first: _Amount, second: _Amount, start: int) -> Quantity | None:
     if first.number > second.number:
         return None
     return Quantity((_interval(first.number, second.number, unit),), start, second.end)
+
+
+def _between(text: str, first: Quantity, second: Quantity) -> Quantity | None:
+    """The range of two bounds of one kind: "above $50 and below $100"."""
+    if not AND.fullmatch(text, first.end, second.start):
+        return None
+    lower, upper = sorted((first.sides[0], second.sides[0]), key=lambda side: side.low, reverse=True)
+    if lower.high != inf or upper.low != -inf or kinds([first]) != kinds([second]):
+        return None
+    bases = tuple((kind, low, high) for (kind, low, _), (_, _, high) in zip(lower.bases, upper.bases, strict=True))
+    if lower.low > upper.high or any(low > high for _, low, high in bases):
+        return None
+    return Quantity((Interval(lower.low, upper.high, bases),), first.start, second.end)
 
 
 def _sides(text: str, amounts: Sequence[_Amount], place: int) -> tuple[Quantity, int]:
