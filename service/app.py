@@ -42,7 +42,7 @@ from service.feedback.folding import Folder
 from service.feedback.ledger import Ledger
 from service.feedback.snapshots import Snapshots
 from service.inflight import InFlight
-from service.keeping import dynamics_options, feedback_key, folder_of, ledger_of, redis_cache
+from service.keeping import check_feedback, dynamics_options, feedback_key, folder_of, ledger_of, redis_cache
 from service.matching.parsing import Parser
 from service.matching.units import Units
 from service.model import Model, open_model
@@ -74,6 +74,7 @@ def create_app(
     `shared` is a folder that it has in common with other processes of one service. On `reload_signal` the folder of
     the bundle in service is read again. Raises StartError, as does the lifespan.
     """
+    check_feedback(settings)
     key = feedback_key(settings)
     stack = AsyncExitStack()
     provider = stack.enter_context(tracing()) if settings.traces else None

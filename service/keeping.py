@@ -25,12 +25,24 @@ from service.telemetry import Telemetry
 logger = logging.getLogger(__name__)
 
 
-def feedback_key(settings: Settings) -> bytes:
-    """What ids are hashed with; in process, where nothing outlives it, a random one. Raises StartError."""
-    if settings.feedback and not settings.redis_url and settings.workers > 1:
+def check_feedback(settings: Settings) -> None:
+    """Raises StartError where what is asked for would come to nothing."""
+    if settings.explore and not settings.feedback:
+        raise StartError("RANKER_EXPLORE needs RANKER_FEEDBACK, for without feedback nothing learns from it")
+    if not settings.feedback or settings.redis_url:
+        return
+    if settings.workers > 1:
         raise StartError(
             "RANKER_FEEDBACK with several RANKER_WORKERS needs RANKER_REDIS_URL, for they share what is kept"
         )
+    if not settings.fold:
+        raise StartError(
+            "RANKER_FEEDBACK without RANKER_FOLD needs RANKER_REDIS_URL, for no other process folds what this one keeps"
+        )
+
+
+def feedback_key(settings: Settings) -> bytes:
+    """What ids are hashed with; in process, where nothing outlives it, a random one. Raises StartError."""
     if settings.feedback_key:
         return settings.feedback_key.get_secret_value().encode()
     if settings.feedback and settings.redis_url:
