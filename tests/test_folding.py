@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -285,7 +286,7 @@ def test_the_service_folds_what_it_is_sent() -> None:
         assert "ranker_events_waiting 0.0" in client.get("/metrics").text
 
 
-def test_a_process_of_its_own_folds_tells_of_choices_and_ends_when_told(
+def test_a_process_of_its_own_folds_tells_of_choices_and_ends_when_told_and_by_no_hangup(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
     async def put_down() -> None:
@@ -306,6 +307,7 @@ def test_a_process_of_its_own_folds_tells_of_choices_and_ends_when_told(
         ended(subprocess.Popen(command, env=environ, stderr=log, text=True)) as fold,
     ):
         wait_until(lambda: redis_server.client.xlen("{t:feedback}:log") == 3, 60)
+        fold.send_signal(signal.SIGHUP)
         chosen = 'ranker_drift_top_chosen_total{bin="0.5"} 3.0'
         wait_until(lambda: chosen in httpx.get(f"http://127.0.0.1:{port}/metrics").text)
         assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200  # what the image's health check asks
