@@ -171,7 +171,8 @@ async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack,
     client = connect(settings.redis_url.get_secret_value()) if settings.redis_url else None
     redis = await stack.enter_async_context(redis_cache(client, settings, telemetry)) if client else None
     rules = RedisRules(client, prefix=settings.redis_prefix) if client else None
-    ledger = ledger_of(client, redis, settings, telemetry) if settings.feedback else None
+    feedback = ledger_of(client, redis, settings, telemetry) if settings.feedback else None
+    ledger = await stack.enter_async_context(feedback) if feedback else None
     snapshots = await stack.enter_async_context(Snapshots(ledger)) if ledger else None
     dynamics = Dynamics(snapshots, dynamics_options(settings)) if snapshots else None
 
@@ -215,8 +216,11 @@ async def folding(settings: Settings) -> AsyncIterator[Folder]:
 @asynccontextmanager
 async def _shared_ledger(url: SecretStr, settings: Settings, telemetry: Telemetry) -> AsyncIterator[Ledger]:
     client = connect(url.get_secret_value())
-    async with redis_cache(client, settings, telemetry) as redis:
-        yield ledger_of(client, redis, settings, telemetry)
+    async with (
+        redis_cache(client, settings, telemetry) as redis,
+        ledger_of(client, redis, settings, telemetry) as ledger,
+    ):
+        yield ledger
 
 
 def _opened(folder: Path, settings: Settings) -> tuple[Bundle, Model, Tokenizer]:

@@ -7,6 +7,8 @@ import logging
 import os
 import secrets
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from service.cache.connection import Client
 from service.cache.ledger import RedisLedger
@@ -66,13 +68,18 @@ def _half_lives(settings: Settings) -> HalfLives:
     return HalfLives(settings.feedback_short_s, settings.feedback_long_s)
 
 
-def ledger_of(client: Client | None, redis: RedisCache | None, settings: Settings, telemetry: Telemetry) -> Ledger:
+@asynccontextmanager
+async def ledger_of(
+    client: Client | None, redis: RedisCache | None, settings: Settings, telemetry: Telemetry
+) -> AsyncIterator[Ledger]:
     """Where feedback is kept."""
     limits = feedback_limits(settings)
     if client and redis:
-        return RedisLedger(client, redis, limits, telemetry, prefix=settings.redis_prefix)
-    logger.warning("feedback is kept in process: it is lost with it")
-    return MemoryLedger(limits, telemetry)
+        async with RedisLedger(client, redis, limits, telemetry, prefix=settings.redis_prefix) as ledger:
+            yield ledger
+    else:
+        logger.warning("feedback is kept in process: it is lost with it")
+        yield MemoryLedger(limits, telemetry)
 
 
 def feedback_limits(settings: Settings) -> Limits:

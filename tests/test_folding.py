@@ -286,6 +286,21 @@ def test_the_service_folds_what_it_is_sent() -> None:
         assert "ranker_events_waiting 0.0" in client.get("/metrics").text
 
 
+def test_a_service_that_does_not_fold_knows_when_another_has(redis_server: RedisServer) -> None:
+    given = {"device": "cpu", "feedback": True, "feedback_key": "key", "fold": False, "redis_prefix": "t"}
+    with TestClient(create_app(Settings.model_validate(given | {"redis_url": redis_server.url}))) as client:
+        event = {"action_name": "click", "timestamp": round(time.time() * 1000), "client_id": "c", "query_id": "q"}
+        assert client.post("/v1/events", json=event).status_code == 202
+        assert "ranker_events_waiting 1.0" in client.get("/metrics").text
+
+        async def fold() -> None:
+            async with on_redis(redis_server.url) as ledger:
+                assert await folder(ledger, Telemetry()).fold() == 1
+
+        run(fold)
+        wait_until(lambda: "ranker_events_waiting 0.0" in client.get("/metrics").text)
+
+
 def test_a_process_of_its_own_folds_tells_of_choices_and_ends_when_told_and_by_no_hangup(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
