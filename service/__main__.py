@@ -129,10 +129,16 @@ class PlainStart:
 def application(settings: Settings, shared: Path | None = None) -> ASGIApp:
     """What a process serves. Where several share a folder, the one above them handles SIGHUP: it replaces each."""
     _log(settings)
-    hangup = getattr(signal, "SIGHUP", None)
-    if hangup:
-        signal.signal(hangup, signal.SIG_IGN)  # one that comes too early, or to a worker, ends nothing
+    hangup = _hangup_ignored()
     return PlainStart(create_app(settings, shared=shared, reload_signal=None if shared else hangup))
+
+
+def _hangup_ignored() -> signal.Signals | None:
+    """SIGHUP, where there is such a signal: one that comes early, or to a worker, or to what folds, ends nothing."""
+    hangup: signal.Signals | None = getattr(signal, "SIGHUP", None)
+    if hangup:
+        signal.signal(hangup, signal.SIG_IGN)
+    return hangup
 
 
 def _log(settings: Settings) -> None:
@@ -172,6 +178,7 @@ def main() -> None:
 
 def _fold(settings: Settings) -> None:
     _log(settings)
+    _hangup_ignored()
 
     async def fold() -> None:
         async with folding(settings) as folder:

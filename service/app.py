@@ -42,7 +42,7 @@ from service.feedback.folding import Folder
 from service.feedback.ledger import Ledger
 from service.feedback.snapshots import Snapshots
 from service.inflight import InFlight
-from service.keeping import dynamics_options, feedback_key, folder_of, ledger_of, redis_cache
+from service.keeping import check_feedback, dynamics_options, feedback_key, folder_of, ledger_of, redis_cache
 from service.matching.parsing import Parser
 from service.matching.units import Units
 from service.model import Model, open_model
@@ -74,6 +74,7 @@ def create_app(
     `shared` is a folder that it has in common with other processes of one service. On `reload_signal` the folder of
     the bundle in service is read again. Raises StartError, as does the lifespan.
     """
+    check_feedback(settings)
     key = feedback_key(settings)
     stack = AsyncExitStack()
     provider = stack.enter_context(tracing()) if settings.traces else None
@@ -170,7 +171,8 @@ async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack,
     client = connect(settings.redis_url.get_secret_value()) if settings.redis_url else None
     redis = await stack.enter_async_context(redis_cache(client, settings, telemetry)) if client else None
     rules = RedisRules(client, prefix=settings.redis_prefix) if client else None
-    ledger = ledger_of(client, redis, settings, telemetry) if settings.feedback else None
+    feedback = ledger_of(client, redis, settings, telemetry) if settings.feedback else None
+    ledger = await stack.enter_async_context(feedback) if feedback else None
     snapshots = await stack.enter_async_context(Snapshots(ledger)) if ledger else None
     dynamics = Dynamics(snapshots, dynamics_options(settings)) if snapshots else None
 
@@ -214,8 +216,11 @@ async def folding(settings: Settings) -> AsyncIterator[Folder]:
 @asynccontextmanager
 async def _shared_ledger(url: SecretStr, settings: Settings, telemetry: Telemetry) -> AsyncIterator[Ledger]:
     client = connect(url.get_secret_value())
-    async with redis_cache(client, settings, telemetry) as redis:
-        yield ledger_of(client, redis, settings, telemetry)
+    async with (
+        redis_cache(client, settings, telemetry) as redis,
+        ledger_of(client, redis, settings, telemetry) as ledger,
+    ):
+        yield ledger
 
 
 def _opened(folder: Path, settings: Settings) -> tuple[Bundle, Model, Tokenizer]:

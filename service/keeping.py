@@ -7,6 +7,8 @@ import logging
 import os
 import secrets
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from service.cache.connection import Client
 from service.cache.ledger import RedisLedger
@@ -25,12 +27,24 @@ from service.telemetry import Telemetry
 logger = logging.getLogger(__name__)
 
 
-def feedback_key(settings: Settings) -> bytes:
-    """What ids are hashed with; in process, where nothing outlives it, a random one. Raises StartError."""
-    if settings.feedback and not settings.redis_url and settings.workers > 1:
+def check_feedback(settings: Settings) -> None:
+    """Raises StartError where what is asked for would come to nothing."""
+    if settings.explore and not settings.feedback:
+        raise StartError("RANKER_EXPLORE needs RANKER_FEEDBACK, for without feedback nothing learns from it")
+    if not settings.feedback or settings.redis_url:
+        return
+    if settings.workers > 1:
         raise StartError(
             "RANKER_FEEDBACK with several RANKER_WORKERS needs RANKER_REDIS_URL, for they share what is kept"
         )
+    if not settings.fold:
+        raise StartError(
+            "RANKER_FEEDBACK without RANKER_FOLD needs RANKER_REDIS_URL, for no other process folds what this one keeps"
+        )
+
+
+def feedback_key(settings: Settings) -> bytes:
+    """What ids are hashed with; in process, where nothing outlives it, a random one. Raises StartError."""
     if settings.feedback_key:
         return settings.feedback_key.get_secret_value().encode()
     if settings.feedback and settings.redis_url:
@@ -54,13 +68,18 @@ def _half_lives(settings: Settings) -> HalfLives:
     return HalfLives(settings.feedback_short_s, settings.feedback_long_s)
 
 
-def ledger_of(client: Client | None, redis: RedisCache | None, settings: Settings, telemetry: Telemetry) -> Ledger:
+@asynccontextmanager
+async def ledger_of(
+    client: Client | None, redis: RedisCache | None, settings: Settings, telemetry: Telemetry
+) -> AsyncIterator[Ledger]:
     """Where feedback is kept; in process without a log of events, which nobody could read."""
     limits = feedback_limits(settings)
     if client and redis:
-        return RedisLedger(client, redis, limits, telemetry, prefix=settings.redis_prefix)
-    logger.warning("feedback is kept in process: it is lost with it")
-    return MemoryLedger(limits._replace(kept=0), telemetry)
+        async with RedisLedger(client, redis, limits, telemetry, prefix=settings.redis_prefix) as ledger:
+            yield ledger
+    else:
+        logger.warning("feedback is kept in process: it is lost with it")
+        yield MemoryLedger(limits._replace(kept=0), telemetry)
 
 
 def feedback_limits(settings: Settings) -> Limits:

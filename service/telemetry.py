@@ -151,6 +151,11 @@ class Telemetry:
         self.events_waiting = self._gauge(
             "ranker_events_waiting", "Events that wait to be folded.", mode="livemostrecent"
         )
+        self.events_oldest = self._gauge(
+            "ranker_events_oldest_seconds",
+            "How long the oldest event that waits to be folded has waited; 0 where none waits.",
+            mode="livemostrecent",
+        )
         self.shadow_divergence = Histogram(
             "ranker_shadow_divergence_nats",
             "Jensen-Shannon divergence of the shadow bundle's weights from those answered.",

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -285,7 +286,22 @@ def test_the_service_folds_what_it_is_sent() -> None:
         assert "ranker_events_waiting 0.0" in client.get("/metrics").text
 
 
-def test_a_process_of_its_own_folds_tells_of_choices_and_ends_when_told(
+def test_a_service_that_does_not_fold_knows_when_another_has(redis_server: RedisServer) -> None:
+    given = {"device": "cpu", "feedback": True, "feedback_key": "key", "fold": False, "redis_prefix": "t"}
+    with TestClient(create_app(Settings.model_validate(given | {"redis_url": redis_server.url}))) as client:
+        event = {"action_name": "click", "timestamp": round(time.time() * 1000), "client_id": "c", "query_id": "q"}
+        assert client.post("/v1/events", json=event).status_code == 202
+        assert "ranker_events_waiting 1.0" in client.get("/metrics").text
+
+        async def fold() -> None:
+            async with on_redis(redis_server.url) as ledger:
+                assert await folder(ledger, Telemetry()).fold() == 1
+
+        run(fold)
+        wait_until(lambda: "ranker_events_waiting 0.0" in client.get("/metrics").text)
+
+
+def test_a_process_of_its_own_folds_tells_of_choices_and_ends_when_told_and_by_no_hangup(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
     async def put_down() -> None:
@@ -306,6 +322,7 @@ def test_a_process_of_its_own_folds_tells_of_choices_and_ends_when_told(
         ended(subprocess.Popen(command, env=environ, stderr=log, text=True)) as fold,
     ):
         wait_until(lambda: redis_server.client.xlen("{t:feedback}:log") == 3, 60)
+        fold.send_signal(signal.SIGHUP)
         chosen = 'ranker_drift_top_chosen_total{bin="0.5"} 3.0'
         wait_until(lambda: chosen in httpx.get(f"http://127.0.0.1:{port}/metrics").text)
         assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200  # what the image's health check asks

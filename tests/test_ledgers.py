@@ -60,6 +60,12 @@ def memory(limits: Limits = LIMITS) -> tuple[MemoryLedger, FakeClock]:
     return MemoryLedger(limits, Telemetry(), clock=clock), clock
 
 
+def waiting(telemetry: Telemetry) -> tuple[float | None, float | None]:
+    """How many events wait, and for how long the oldest has, as it was told last."""
+    value = telemetry.registry.get_sample_value
+    return value("ranker_events_waiting"), value("ranker_events_oldest_seconds")
+
+
 @asynccontextmanager
 async def on_redis(url: str, limits: Limits = LIMITS, *, silent_s: float = SILENT_S) -> AsyncIterator[RedisLedger]:
     client, telemetry = connect(url), Telemetry()
@@ -491,6 +497,37 @@ def test_in_redis_consumers_that_are_gone_are_removed_when_nothing_waits_for_the
                 clock.now += TIDY_EVERY_S
                 await ledger.waiting("a", 1)
             assert b"has one" in names()
+
+    run(work)
+
+
+def test_in_process_it_is_told_since_when_the_oldest_waits() -> None:
+    async def work() -> None:
+        telemetry, clock = Telemetry(), FakeClock()
+        ledger = MemoryLedger(LIMITS, telemetry, clock=clock)
+        await ledger.append([entry(1)])
+        clock.now += 60
+        await ledger.append([entry(2)])
+        assert waiting(telemetry) == (2, 60)
+        await ledger.fold("a", folded(await ledger.waiting("a", 2), {}))
+        assert waiting(telemetry) == (0, 0)
+
+    run(work)
+
+
+def test_in_redis_it_is_told_what_waits_whoever_appends_and_folds(redis_server: RedisServer) -> None:
+    async def work() -> None:
+        client, telemetry = connect(redis_server.url), Telemetry()
+        async with RedisCache(client, telemetry, prefix="t", timeout=1.0, ttl_s=60) as cache:
+            told = RedisLedger(client, cache, LIMITS, telemetry, prefix="t", tell_every_s=0.01)
+            async with told, on_redis(redis_server.url) as other:
+                now: Any = redis_server.client.time()
+                redis_server.client.xadd("{t:feedback}:queue", {"u": "", "c": "", "e": "{}"}, f"{now[0] - 60}000-0")
+                await other.append([entry(1)])
+                await until(lambda: waiting(telemetry)[0] == 2)
+                assert 60 <= waiting(telemetry)[1] < 90
+                await other.fold("a", folded(await other.waiting("a", 2), {}))
+                await until(lambda: waiting(telemetry) == (0, 0))
 
     run(work)
 

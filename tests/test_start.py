@@ -95,6 +95,18 @@ def test_feedback_of_several_workers_needs_redis() -> None:
     assert "RANKER_FEEDBACK with several RANKER_WORKERS needs RANKER_REDIS_URL" in ended_with.stderr
 
 
+def test_feedback_that_nobody_can_fold_stops_the_start() -> None:
+    ended_with = run("--port", "0", feedback="1", fold="0")
+    assert ended_with.returncode != 0
+    assert ended_with.stderr.startswith("RANKER_FEEDBACK without RANKER_FOLD needs RANKER_REDIS_URL, ")
+
+
+def test_exploring_without_feedback_stops_the_start() -> None:
+    ended_with = run("--port", "0", explore="0.1")
+    assert ended_with.returncode != 0
+    assert ended_with.stderr.startswith("RANKER_EXPLORE needs RANKER_FEEDBACK, ")
+
+
 def test_feedback_without_redis_says_that_it_does_not_last(tmp_path: Path) -> None:
     port = free_port()
     with (tmp_path / "log").open("w") as log, ended(serving(port, log, feedback="1")):

@@ -20,7 +20,9 @@ import logging
 import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
 
 from service.cache import scripts
 from service.cache.breaker import Breaker
@@ -52,6 +54,8 @@ AT_ONCE = 8
 """Steps under way in one process; others wait for them, in the same time."""
 PAGE = 500
 """Entries that are looked at in one step for those of one person."""
+TELL_EVERY_S = 2.0
+"""How often it is told what waits, for others append and fold."""
 TIDY_EVERY_S, GONE_S = 60.0, 600.0
 """How often consumers without a word for so long are removed where nothing waits for them."""
 
@@ -61,7 +65,7 @@ _KEY, _FIELD = struct.Struct("<HHHH"), struct.Struct("<HH")
 
 class RedisLedger:
     """A `Ledger` in Redis. Evidence and what was shown go through the cache's own pipelines; the rest waits for nothing
-    that others do.
+    that others do. An async context manager, which tells of what waits while it is open.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class RedisLedger:
         prefix: str,
         silent_s: float = SILENT_S,
         gone_s: float = GONE_S,
+        tell_every_s: float = TELL_EVERY_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._redis, self._cache, self._limits, self._telemetry = client, cache, limits, telemetry
@@ -83,6 +88,20 @@ class RedisLedger:
         self._clock, self._tidied = clock, clock()
         self._breaker = Breaker(failures=FAILURES, pause=PAUSE_S, clock=clock)
         self._free = asyncio.Semaphore(AT_ONCE)
+        self._tell_every_s = tell_every_s
+        self._telling: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._telling = asyncio.create_task(self._tell(), name="events waiting")
+        self._telling.add_done_callback(_told_if_failed)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._telling:
+            self._telling.cancel()
+            await asyncio.wait([self._telling])
 
     async def append(self, entries: Sequence[Entry]) -> list[bool]:
         """As `Ledger`."""
@@ -175,6 +194,15 @@ class RedisLedger:
         (profile,) = await self._run([("DEL", self._key(user_key(user)))])
         return bool(profile) or deleted > 0
 
+    async def _tell(self) -> None:
+        """Ask how many wait, and since when, over and over."""
+        while True:
+            with suppress(LedgerAway):
+                waiting, oldest_ms = await self._eval(scripts.OLDEST, [self._queue], [])
+                self._telemetry.events_waiting.set(waiting)
+                self._telemetry.events_oldest.set(oldest_ms / 1000)
+            await asyncio.sleep(self._tell_every_s)
+
     def _sums(self, folded: Folded, places: "_Places") -> bytes:
         """What an entry adds, as the script reads it. Scopes share their sums: each is encoded once."""
         parts: list[bytes] = []
@@ -261,6 +289,11 @@ def _pending(entry: Any) -> Pending:
 def _is_fault(reply: object) -> bool:
     """Whether a reply says that nothing can be read; that something else is there says that there is no evidence."""
     return reply is None or (isinstance(reply, Exception) and not str(reply).startswith("WRONGTYPE"))
+
+
+def _told_if_failed(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception():
+        logger.error("telling how many events wait has ended", exc_info=task.exception())
 
 
 def _told(error: BaseException) -> str:

@@ -371,6 +371,13 @@ return redis.call('DEL', scope) + redis.call('DEL', parts) > 0 and 1 or 0
 """
 )
 
+OLDEST = """
+-- KEYS: queue. Gives {how many wait, for how many ms the oldest has by the clock that its id is of}.
+local first, now = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1], redis.call('TIME')
+local since = first and tonumber(string.match(first[1], '^%d+'))
+return {redis.call('XLEN', KEYS[1]), since and math.max(0, now[1] * 1000 + math.floor(now[2] / 1000) - since) or 0}
+"""
+
 LOGGED = """
 -- KEYS: log. ARGV: from where, most. Gives the entries.
 return redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])

@@ -62,7 +62,7 @@ class MemoryLedger:
             new.append(self._seen.add(entry.once))
             if new[-1]:
                 number = str(next(self._ids))
-                self._queue[number] = _Queued(Pending(number, entry.user, entry.client, entry.content))
+                self._queue[number] = _Queued(Pending(number, entry.user, entry.client, entry.content), self._clock())
         self._tell()
         return new
 
@@ -181,6 +181,8 @@ class MemoryLedger:
 
     def _tell(self) -> None:
         self._telemetry.events_waiting.set(len(self._queue))
+        oldest = next(iter(self._queue.values()), None)
+        self._telemetry.events_oldest.set(max(0.0, self._clock() - oldest.at) if oldest else 0)
 
 
 def _names(entry: Pending, user: str) -> bool:
@@ -196,9 +198,10 @@ def _standing(item: tuple[_Field, Observed], at: float, half_lives: HalfLives) -
 
 @dataclass(slots=True)
 class _Queued:
-    """An entry of the queue, and who has it since when."""
+    """An entry of the queue, when it was put there, and who has it since when."""
 
     entry: Pending
+    at: float
     consumer: str = ""
     since: float = 0.0
 
