@@ -213,6 +213,26 @@ def test_a_file_without_its_report_is_not_gone_on_with(tmp_path: Path, reader: R
         run(done, VERSION, reader)
 
 
+@pytest.mark.parametrize("content", [b'{"color": ["red"]}', b"\0", b"\n"])
+def test_a_file_that_is_not_ours_is_left_as_it_is(tmp_path: Path, reader: Reader, content: bytes) -> None:
+    done = job(tmp_path)
+    done.out.write_bytes(content)
+    with pytest.raises(StageFailed, match=r"out\.jsonl .* is no file of this command.*: take another --out"):
+        run(done, VERSION, reader)
+    assert done.out.read_bytes() == content
+    assert not done.report.exists()
+
+
+def test_a_run_that_was_cut_off_in_its_first_line_is_done_again(tmp_path: Path, reader: Reader) -> None:
+    done = job(tmp_path)
+    run(done, VERSION, reader)
+    before = done.out.read_bytes()
+    for left in (before[:50], b""):
+        done.out.write_bytes(left)
+        run(done, VERSION, reader)
+        assert done.out.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     "lines",
     [
