@@ -132,7 +132,7 @@ def _kept(job: Job, settings: dict[str, Any], wanted: Survey, left: Iterator[Pro
         product = next(left, None)
         missing = wanted.missing(product) if product else []
         found = products.found_in(done, missing)
-        if product is None or found is None or not products.same(product, done):
+        if product is None or found is None or not products.made_of(product, done):
             raise StageFailed(
                 f"{job.out}, line {number} is not what is made of the product that stands there in {job.catalogue}: "
                 "take another --out, or remove the file"
