@@ -129,9 +129,19 @@ def _is_missing(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def same(one: Product, other: Product) -> bool:
-    """Whether two lines are of one product and say the same in words."""
-    return all(one.get(field) == other.get(field) for field in ("id", *FIELDS))
+def made_of(product: Product, done: Product) -> bool:
+    """Whether a filled line says what the product says, but for what was filled of attributes that it does not have."""
+    names = missing(product, done.get("filled", {}))
+    return _written(product, names) == _written(done, names)
+
+
+def _written(product: Product, left_out: Sequence[str]) -> str:
+    """A product without some of its attributes; as text, in which 1, 1.0 and true are not the same."""
+    attributes, marks = (
+        {name: value for name, value in product.get(field, {}).items() if name not in left_out}
+        for field in ("attributes", "filled")
+    )
+    return json.dumps(product | {"attributes": attributes, "filled": marks}, sort_keys=True)
 
 
 def filled(product: Product, found: Mapping[str, Mapping[str, Any]]) -> Product:

@@ -213,6 +213,26 @@ def test_a_file_without_its_report_is_not_gone_on_with(tmp_path: Path, reader: R
         run(done, VERSION, reader)
 
 
+@pytest.mark.parametrize("content", [b'{"color": ["red"]}', b"\0", b"\n"])
+def test_a_file_that_is_not_ours_is_left_as_it_is(tmp_path: Path, reader: Reader, content: bytes) -> None:
+    done = job(tmp_path)
+    done.out.write_bytes(content)
+    with pytest.raises(StageFailed, match=r"out\.jsonl .* is no file of this command.*: take another --out"):
+        run(done, VERSION, reader)
+    assert done.out.read_bytes() == content
+    assert not done.report.exists()
+
+
+def test_a_run_that_was_cut_off_in_its_first_line_is_done_again(tmp_path: Path, reader: Reader) -> None:
+    done = job(tmp_path)
+    run(done, VERSION, reader)
+    before = done.out.read_bytes()
+    for left in (before[:50], b""):
+        done.out.write_bytes(left)
+        run(done, VERSION, reader)
+        assert done.out.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     "lines",
     [
@@ -228,6 +248,44 @@ def test_a_file_of_other_products_is_not_gone_on_with(
     run(job(tmp_path), VERSION, reader)
     with pytest.raises(StageFailed, match=r"out\.jsonl, line [12] is not what is made of the product that stands"):
         run(job(tmp_path, lines), VERSION, reader)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"attributes": {"brand": "Glen Burton Guitars", "color": "Red"}},
+        {"attributes": {"brand": "Glen Burton Guitars", "color": "Blue"}},
+        {"attributes": {"brand": "Fender", "color": None}},
+        {"attributes": {"color": None}},
+        {"attributes": {"brand": "Glen Burton Guitars", "color": None, "strings": 6}},
+        {"filled": {"brand": {"confidence": 0.9}}},
+        {"rating": 5},
+        {"in stock": True},
+    ],
+)
+def test_what_was_changed_in_the_catalogue_since_is_not_passed_over(
+    tmp_path: Path, reader: Reader, change: dict[str, Any]
+) -> None:
+    done = job(tmp_path, [GUITAR, HOODIE])
+    run(done, VERSION, reader)
+    before = done.out.read_bytes()
+    with pytest.raises(StageFailed, match=r"out\.jsonl, line 1 is not what is made of the product that stands"):
+        run(job(tmp_path, [GUITAR | change, HOODIE]), VERSION, reader)
+    assert done.out.read_bytes() == before
+
+
+def test_a_change_of_a_number_for_a_truth_is_one() -> None:
+    assert products.made_of(HOODIE | {"new": 1}, {"new": 1} | HOODIE)
+    assert not products.made_of(HOODIE | {"new": 1}, HOODIE | {"new": True})
+
+
+def test_marks_of_an_earlier_run_are_gone_on_with(tmp_path: Path, reader: Reader) -> None:
+    old = {name: {"value": "old", "confidence": 0.9} for name in ("brand", "color", "size")}
+    done = job(tmp_path, [GUITAR | {"filled": old}, HOODIE])
+    run(done, VERSION, reader)
+    before = done.out.read_bytes()
+    run(done, VERSION, reader)
+    assert done.out.read_bytes() == before
 
 
 def test_a_broken_line_of_ours_is_named_with_its_file(tmp_path: Path, reader: Reader) -> None:

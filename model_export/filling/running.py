@@ -120,19 +120,19 @@ def _settings(job: Job, bundle: str, reader: Reader) -> dict[str, Any]:
 
 def _kept(job: Job, settings: dict[str, Any], wanted: Survey, left: Iterator[Product], tally: Tally) -> int:
     """How many bytes of OUT are whole lines; their products are counted, and taken from what is left to do."""
-    if not job.out.exists():
+    if not job.out.exists() or not job.out.stat().st_size:
         return 0
+    if _settings_of(job.report) != settings:
+        raise StageFailed(
+            f"{job.out} was begun with other settings than these, or is no file of this command, or {job.report.name} "
+            "beside it is gone: take another --out, or remove it"
+        )
     end = 0
     for number, (place, done) in enumerate(products.whole(job.out), start=1):
-        if number == 1 and _settings_of(job.report) != settings:
-            raise StageFailed(
-                f"{job.out} was begun with other settings than these, or {job.report.name} beside it is gone: "
-                "take another --out, or remove it"
-            )
         product = next(left, None)
         missing = wanted.missing(product) if product else []
         found = products.found_in(done, missing)
-        if product is None or found is None or not products.same(product, done):
+        if product is None or found is None or not products.made_of(product, done):
             raise StageFailed(
                 f"{job.out}, line {number} is not what is made of the product that stands there in {job.catalogue}: "
                 "take another --out, or remove the file"
