@@ -85,7 +85,7 @@ class Sampler:
         examples = [one.record for one in found]
         batch = collated(self._tokenizer, examples, self._mean_weight[name])
         batch = replace(batch, importance=source.importance, perturbation=source.perturbation)
-        if name not in self._matches:
+        if name not in self._matches or not any(record.products for record in examples):
             return batch
         matches = [_columns(self._matches[name][place], one) for place, one in zip(places, found, strict=True)]
         candidates = batch.gains.shape[1]

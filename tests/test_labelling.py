@@ -169,6 +169,17 @@ def test_a_finished_run_labels_what_is_neither_trained_nor_measured_on(tmp_path:
     assert all(record.attributes == ("color", "material", "price") for record in found)
 
 
+def test_a_dev_query_is_not_labelled_whatever_its_case_and_blanks(tmp_path: Path) -> None:
+    config = tiny_config(finished(tmp_path), work=tmp_path / "work")
+    made = shop_records()
+    dev = [Record(f" {r.query.upper().replace(' ', '  ')}", ("color",), (1.0,), (None,)) for r in made[2:4]]
+    records.write(tmp_path / "work/examples/shop.train.jsonl", made[:2] + made[4:8])
+    records.write(tmp_path / "work/examples/shop.dev.jsonl", dev)
+    label(config, "shop", tmp_path / "labelled.jsonl", catalogue=None, count=1_000)
+    found = {record.query for record in records.read(tmp_path / "labelled.jsonl")}
+    assert found and not found & {record.query for record in made[2:4]}
+
+
 def test_a_run_that_is_not_finished_labels_nothing(tmp_path: Path) -> None:
     config = tiny_config(finished(tmp_path), work=tmp_path / "work")
     (tmp_path / "work/train/weights.pt").unlink()

@@ -11,7 +11,7 @@ from tiny import write_base
 from model_export import records
 from model_export.__main__ import main
 from model_export.logged import read_products, write_examples
-from model_export.readers.ubi import EVENTS, QUERIES, Reading
+from model_export.readers.ubi import EVENTS, QUERIES, Reading, behaviours
 from model_export.records import BadRecord, Record
 from model_export.stage import StageFailed
 
@@ -74,6 +74,11 @@ def shop(tmp_path: Path) -> Path:
 def test_a_facet_further_down_gains_more_by_its_propensity(tmp_path: Path) -> None:
     (record,) = made(logged(tmp_path, event("facet_select", "Color", 1), event("facet_select", "size", 4)))
     assert gains(record) == {"color": 0.5, "size": 1.0}
+
+
+@pytest.mark.parametrize("asked", [None, 7, {"text": "red rug"}, ["red rug"]])
+def test_a_query_that_is_no_text_is_none(tmp_path: Path, asked: Any) -> None:
+    assert not behaviours(logged(tmp_path, event("facet_select", "Color", 1), queries={"q1": asked}))
 
 
 def test_what_was_only_shown_is_a_candidate_without_a_gain(tmp_path: Path) -> None:

@@ -195,6 +195,13 @@ def test_records_with_products_come_in_smaller_batches(tokenizer: Tokenizer) -> 
     assert len(batch.gains) == 2 and batch.products is not None
 
 
+def test_a_batch_may_have_no_products_where_other_records_of_its_source_have_some(tokenizer: Tokenizer) -> None:
+    records = [listing(0), *(numbered(number) for number in range(7))]
+    made = Sampler(options(), tokenizer, {"shop": records}, POOLS, {"shop": MATCHES})
+    found = [made.batch(step).products is not None for step in range(8)]
+    assert found.count(True) == 1
+
+
 def test_matches_stand_in_the_columns_of_their_candidates(tokenizer: Tokenizer) -> None:
     made = with_products(tokenizer, options(others=2, candidates=5))
     alone = {name: tuple(tokenizer.attribute(name)) for name in NAMES}

@@ -70,7 +70,7 @@ def label(config: Config, source: str, out: Path, *, catalogue: Path | None, cou
             f"the source {source!r} names {len(names)} attributes, a record holds {records.MOST_ATTRIBUTES}: "
             "take a source of fewer names"
         )
-    barred = {record.query.lower() for part in (known, records.read(dev)) for record in part}
+    barred = {" ".join(record.query.lower().split()) for part in (known, records.read(dev)) for record in part}
     products = catalogues.read(catalogue) if catalogue else []
     made = list(islice(texts(known, products, config.seed, barred=barred), count))
     ranker = load(untrained(config), trained)

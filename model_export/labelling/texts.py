@@ -27,7 +27,8 @@ NO_WORD = ' -.;:!"'
 def texts(
     train: Sequence[Record], products: Sequence[CatalogueProduct], seed: int, *, barred: Set[str]
 ) -> Iterator[str]:
-    """Different texts in lower case, half of them of titles where there are products; none of `barred`.
+    """Different texts in lower case, one blank between words, half of them of titles where there are products; none of
+    `barred`, which are written so, too.
 
     They end when a thousand tries in turn bring nothing new.
     """

@@ -101,7 +101,7 @@ def behaviours(folder: Path, reading: Reading = Reading()) -> dict[str, Behaviou
     queries: dict[str, str] = {}
     found: dict[str, Behaviour] = defaultdict(Behaviour)
     for line in json_lines(folder / QUERIES, "user_query"):
-        query, query_id = str(line["user_query"]).strip().lower(), _query_id(line)
+        query, query_id = _plain(line["user_query"]), _query_id(line)
         if query and query_id:
             queries[query_id] = query
             _add_shown(found[query], part(line, SHOWN, QUERY_ATTRIBUTES))
@@ -165,7 +165,12 @@ def _asked(event: Mapping[str, Any]) -> str:
     own = event.get("user_query")
     if not own and event.get("message_type") == "QUERY":
         own = event.get("message")
-    return own.strip().lower() if isinstance(own, str) else ""
+    return _plain(own)
+
+
+def _plain(text: Any) -> str:
+    """The text of a query as records are keyed by it; none where it is no text."""
+    return text.strip().lower() if isinstance(text, str) else ""
 
 
 def _said(action: str, event: Mapping[str, Any], reading: Reading) -> float | None:
