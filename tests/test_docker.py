@@ -233,14 +233,23 @@ def test_the_bundle_to_begin_with_is_that_of_the_package_unless_one_is_named(mon
 
 @pytest.mark.parametrize("name", ["ranker", "ranker-gpu"])
 def test_with_feedback_the_service_takes_events_that_another_process_folds(name: str) -> None:
+    unset = {key: re.sub(r"\$\{\w+-\}", "", value) for key, value in environment(name).items()}
     settings = Settings.model_validate(
-        {key.removeprefix("RANKER_").lower(): value for key, value in environment(name).items()}
+        {key.removeprefix("RANKER_").lower(): value for key, value in unset.items() if value}
     )
     assert settings.feedback
     assert not settings.fold
     assert {environment(each)["RANKER_REDIS_URL"] for each in (name, "fold", "retrain")} == {"redis://redis:6379/0"}
     assert ADDED["fold"]["command"] == [*json.loads(given("CMD", stage="serve")[0]), "fold"]
     assert "profiles" not in ADDED["fold"]
+
+
+@pytest.mark.parametrize("name", ["ranker", "ranker-gpu", "fold"])
+def test_one_setting_reaches_what_takes_events_and_what_folds_them(name: str) -> None:
+    given = environment(name)
+    assert FEEDBACK["x-feedback"].items() <= given.items()
+    for each in ["SHORT_S", "LONG_S", "SHOWN_S", "WINDOW_S", "CLIENT_CAP", "CLIENT_CAP_S", "WAITING", "KEPT", "TTL_S"]:
+        assert given[f"RANKER_FEEDBACK_{each}"] == f"${{RANKER_FEEDBACK_{each}-}}"
 
 
 def test_with_feedback_nothing_starts_without_a_key() -> None:
