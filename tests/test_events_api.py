@@ -18,7 +18,7 @@ PATH = "/v1/events"
 @pytest.fixture(scope="module")
 def door() -> Iterator[TestClient]:
     """The service with feedback, kept in process, where the events of the examples are never too late."""
-    settings = Settings(device="cpu", feedback=True, feedback_late_s=10**9, feedback_early_s=10**9, fold=False)
+    settings = Settings(device="cpu", feedback=True, feedback_late_s=10**9, feedback_early_s=10**9)
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         yield client
 
@@ -121,7 +121,7 @@ def test_a_query_is_taken_beside_events(door: TestClient) -> None:
 
 
 def test_past_the_bound_of_waiting_events_a_sender_is_told_to_come_back() -> None:
-    settings = Settings(device="cpu", feedback=True, feedback_waiting=1, fold=False)
+    settings = Settings(device="cpu", feedback=True, feedback_waiting=1)
     with TestClient(create_app(settings)) as client:
         answer = sent(client, [event("a"), event("b")])
         assert answer.status_code == 503
