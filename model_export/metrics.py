@@ -32,16 +32,29 @@ def ndcg(scores: ArrayLike, gains: ArrayLike, *, top: int | None = None) -> floa
 
 
 def average_precision(scores: ArrayLike, gains: ArrayLike) -> float:
-    """Average precision of one ranking; a candidate is relevant when its gain is positive. NaN when none is."""
-    relevant = np.asarray(gains, float)[np.argsort(-np.asarray(scores, float), kind="stable")] > 0
-    precision = np.cumsum(relevant) / np.arange(1, len(relevant) + 1)
-    return float(precision[relevant].mean()) if relevant.any() else float("nan")
+    """Average precision of one ranking; a candidate is relevant when its gain is positive. NaN when none is.
+
+    Of equal scores it is the mean over all orders that they may stand in (McSherry and Najork 2008).
+    """
+    relevant = np.asarray(gains, float) > 0
+    if not relevant.any():
+        return float("nan")
+    _, group = np.unique(-np.asarray(scores, float), return_inverse=True)
+    size, among = np.bincount(group), np.bincount(group, weights=relevant)
+    before, found = np.cumsum(size) - size, np.cumsum(among) - among
+    of = np.repeat(np.arange(len(size)), size)
+    rank = np.arange(1, len(relevant) + 1)
+    others = (rank - 1 - before[of]) * (among[of] - 1) / np.maximum(size[of] - 1, 1)
+    precision = (found[of] + 1 + others) / rank
+    return float((among[of] / size[of]) @ precision) / int(relevant.sum())
 
 
 def first_is_relevant(scores: ArrayLike, gains: ArrayLike) -> float:
-    """1 when the best candidate has a positive gain, else 0. NaN when no candidate has one."""
-    gains = np.asarray(gains, float)
-    return float(gains[int(np.argmax(scores))] > 0) if (gains > 0).any() else float("nan")
+    """1 when the best candidate has a positive gain, else 0; of equally good ones the share that has. NaN when no
+    candidate has a gain.
+    """
+    scores, relevant = np.asarray(scores, float), np.asarray(gains, float) > 0
+    return float(relevant[scores == scores.max()].mean()) if relevant.any() else float("nan")
 
 
 def f1(pairs: Iterable[tuple[AbstractSet[Hashable], AbstractSet[Hashable]]]) -> float:

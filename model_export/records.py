@@ -23,10 +23,12 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 Span = tuple[int, int]
 
+FIELDS = frozenset(("query", "attributes", "gains", "values", "weight", "products"))
+PRODUCT_FIELDS = frozenset(("gain", "title", "values"))
 MOST_ATTRIBUTES = 256
 """As many as a request may have: dev, verify and label ask for all attributes of a record in one row."""
 
@@ -64,10 +66,12 @@ class Record:
 def parse(line: dict[str, Any]) -> Record:
     """A record from its JSON form. Raises BadRecord."""
     query, attributes, gains = line.get("query"), line.get("attributes"), line.get("gains")
-    if not isinstance(query, str) or not query.strip():
+    if unknown := sorted(set(line) - FIELDS):
+        raise BadRecord(f"{unknown[0]!r} is no field of a record: {', '.join(sorted(FIELDS))}")
+    if not _is_text(query):
         raise BadRecord("'query' must be a text that is not blank")
-    if not isinstance(attributes, list) or not attributes or not all(isinstance(name, str) for name in attributes):
-        raise BadRecord("'attributes' must be a list of names")
+    if not isinstance(attributes, list) or not attributes or not all(_is_text(name) for name in attributes):
+        raise BadRecord("'attributes' must be a list of names that are not blank")
     if len(attributes) > MOST_ATTRIBUTES:
         raise BadRecord(f"'attributes' names {len(attributes)}, allowed are {MOST_ATTRIBUTES}: they make one row")
     if len(set(attributes)) < len(attributes):
@@ -97,17 +101,23 @@ def parse(line: dict[str, Any]) -> Record:
 def _product(product: Any, attributes: int) -> Product:
     if not isinstance(product, dict):
         raise BadRecord("'products' must hold objects with 'gain', 'title' and 'values'")
+    if unknown := sorted(set(product) - PRODUCT_FIELDS):
+        raise BadRecord(f"{unknown[0]!r} is no field of a product: {', '.join(sorted(PRODUCT_FIELDS))}")
     gain: Any = product.get("gain")
     title, values = product.get("title"), product.get("values")
     if not _is_number(gain) or gain < 0:
         raise BadRecord("the 'gain' of a product must be a number of at least 0")
-    if not isinstance(title, str) or not title.strip():
+    if not _is_text(title):
         raise BadRecord("the 'title' of a product must be a text that is not blank")
     if not isinstance(values, list) or len(values) != attributes:
         raise BadRecord("the 'values' of a product must hold one text or null for each attribute")
     if not all(value is None or isinstance(value, str) for value in values):
         raise BadRecord("the 'values' of a product must be texts or null")
     return Product(float(gain), title, tuple(values))
+
+
+def _is_text(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _is_number(value: Any) -> bool:

@@ -38,6 +38,15 @@ def hashes(inputs: Iterable[Path]) -> dict[str, str]:
     return found
 
 
+def output(folder: Path) -> Path:
+    """The folder, made where there is none. Raises StageFailed: call it before the work whose results go there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StageFailed(f"{folder} cannot be a folder: {error.strerror}; name another") from error
+    return folder
+
+
 def code(*modules: str) -> dict[str, str]:
     """The hashes of modules of this package: a stage runs again when what it is made of changes.
 

@@ -128,6 +128,14 @@ def test_no_readable_request_is_refused(bundles: tuple[Path, Path], tmp_path: Pa
         compare(*bundles, write(tmp_path / "asked.jsonl", [{"query": "\u200b", "attributes": NAMES}]), tmp_path)
 
 
+def test_results_that_would_go_into_a_file_are_refused_before_the_work(
+    bundles: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "out").touch()
+    with pytest.raises(StageFailed, match=r"out cannot be a folder: File exists; name another"):
+        compare(*bundles, tmp_path / "none.jsonl", tmp_path / "out")
+
+
 def test_a_bundle_that_is_none_is_told_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["model_export", "compare", str(tmp_path), str(tmp_path), "--requests", "none"])
     with pytest.raises(SystemExit, match=r"^model_export: the bundle \S+ has no readable manifest\.json: "):

@@ -1,10 +1,11 @@
 """Metrics against numbers worked out by hand."""
 
 import math
+from itertools import permutations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from model_export import metrics
@@ -55,15 +56,24 @@ def test_average_precision_is_the_mean_of_the_precisions_at_relevant_ranks() -> 
     assert metrics.average_precision([4, 3, 2, 1], [1, 0, 2, 0]) == pytest.approx((1 / 1 + 2 / 3) / 2)
 
 
-def test_average_precision_keeps_the_order_of_equal_scores() -> None:
-    assert metrics.average_precision([1, 1], [0, 1]) == 0.5
+def test_average_precision_of_equal_scores_is_that_of_a_blind_order() -> None:
+    assert metrics.average_precision([1, 1], [0, 1]) == metrics.average_precision([1, 1], [1, 0]) == (1 + 1 / 2) / 2
+
+
+@settings(deadline=None, max_examples=50)
+@given(pairs=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=6))
+def test_average_precision_is_the_mean_over_all_orders_of_what_is_equal(pairs: list[tuple[int, int]]) -> None:
+    assume(any(gain for _, gain in pairs))
+    orders = [sorted(order, key=lambda pair: -pair[0]) for order in permutations(pairs)]
+    apart = [metrics.average_precision(range(len(order), 0, -1), [gain for _, gain in order]) for order in orders]
+    assert metrics.average_precision(*zip(*pairs, strict=True)) == pytest.approx(np.mean(apart))
 
 
 def test_average_precision_is_not_a_number_when_nothing_is_relevant() -> None:
     assert math.isnan(metrics.average_precision([1, 2], [0, 0]))
 
 
-@pytest.mark.parametrize(("scores", "expected"), [([2, 1], 1.0), ([1, 2], 0.0), ([1, 1], 1.0)])
+@pytest.mark.parametrize(("scores", "expected"), [([2, 1], 1.0), ([1, 2], 0.0), ([1, 1], 0.5)])
 def test_the_first_is_relevant_when_it_has_a_gain(scores: list[float], expected: float) -> None:
     assert metrics.first_is_relevant(scores, [0.5, 0]) == expected
 

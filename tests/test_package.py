@@ -193,7 +193,5 @@ def test_a_file_that_changed_since_it_was_verified_is_not_packaged(
         write_bundle(config(base, folders), *folders, tmp_path)
 
 
-# Fails: the manifest, which the service shows to anyone who asks, has the whole path of the base's folder, and so the
-# version of a bundle depends on it.
 def test_the_manifest_does_not_tell_where_the_base_lay(base: Path, folders: Folders) -> None:
     assert str(base.parent) not in json.dumps(bundle(config(base, folders), folders).manifest)

@@ -251,7 +251,6 @@ def test_a_line_that_is_not_json_is_named_with_its_file_and_number(tmp_path: Pat
         read(reader, tmp_path / "train.jsonl")
 
 
-# Fails: KeyError in place of BadRecord, when a file of another format is given to a reader.
 @pytest.mark.parametrize("reader", ["queryner", "titles"])
 def test_a_line_of_another_format_is_named_with_its_file_and_number(tmp_path: Path, reader: str) -> None:
     file = write_lines(tmp_path / "train.jsonl", [{"query": "red rug"}])
@@ -267,6 +266,13 @@ def test_a_byte_that_is_no_utf_8_is_named_with_its_file_and_line(tmp_path: Path,
     (tmp_path / name).write_bytes(gzip.compress(broken) if name.endswith("gz") else broken)
     with pytest.raises(BadRecord, match=r"train\.jsonl(\.gz)?, line 1: .*codec can't decode"):
         read(reader, tmp_path / name)
+
+
+@pytest.mark.parametrize("content", [gzip.compress(b"{}")[:-9], b"no gzip"], ids=["cut", "none"])
+def test_a_file_that_is_no_whole_gzip_file_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "train.jsonl.gz").write_bytes(content)
+    with pytest.raises(BadRecord, match=r"train\.jsonl\.gz is not a whole gzip file"):
+        read("titles", tmp_path / "train.jsonl.gz")
 
 
 @pytest.mark.parametrize(

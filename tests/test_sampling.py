@@ -151,7 +151,6 @@ def test_the_candidate_with_the_gain_stays_when_others_are_drawn(tokenizer: Toke
     assert all(made.batch(step).gains.sum().item() == 1 for step in range(8))
 
 
-# Fails: all candidates with a gain and all `others` come in, whatever `candidates` says (here 4 and 7).
 @pytest.mark.parametrize("others", [0, 3])
 def test_a_row_never_has_more_candidates_than_the_limit(tokenizer: Tokenizer, others: int) -> None:
     batch = sampler(tokenizer, [numbered(0)], options(candidates=3, others=others)).batch(0)

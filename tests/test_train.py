@@ -164,7 +164,6 @@ def test_the_stage_tells_the_learning_curve(base: Path, examples: Path, tmp_path
     assert (outcome["steps"], len(outcome["losses"]), outcome["best"]) == (2, 2, outcome["dev"][-1]["shop"])
 
 
-# Fails: FloatingPointError, which `main` does not tell in one sentence, in place of StageFailed.
 def test_a_loss_that_is_not_finite_ends_the_stage_with_the_way_out(examples: Path, tmp_path: Path) -> None:
     broken = write_base(folder(tmp_path, "base"))
     bert = tiny_bert()

@@ -154,7 +154,6 @@ def finding_values(bias: float) -> bytes:
     return data
 
 
-# Fails for int8: of it, the values are compared with nothing, so a graph that lost every one of them passes.
 @pytest.mark.parametrize("lost", [FP32, INT8])
 def test_a_graph_that_lost_the_values_is_refused(base: Path, folders: Folders, lost: str) -> None:
     words = ((0, 12),)

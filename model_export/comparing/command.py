@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from model_export.stage import StageFailed
+from model_export.stage import StageFailed, output
 from service.bundle import Bundle, open_bundle
 from service.model import open_graph
 from service.text import Tokenizer
@@ -45,6 +45,7 @@ def compare(a: Path, b: Path, requests: Path, out: Path, *, most: int = MOST_REQ
     if most < 1:
         raise StageFailed(f"--most {most} asks for no request: give at least 1")
     bundles = open_bundle(a), open_bundle(b)
+    output(out)
     from model_export.benchmark.judge import Judge
     from model_export.comparing import page
     from model_export.comparing import requests as reading
@@ -64,7 +65,6 @@ def compare(a: Path, b: Path, requests: Path, out: Path, *, most: int = MOST_REQ
     weighed = [Weighed(*each) for each in zip(readable, *sides, strict=True)]
     found = compared(weighed, len(asked) - len(readable))
     names = [page.Name(bundle.name, bundle.version) for bundle in bundles]
-    out.mkdir(parents=True, exist_ok=True)
     (out / JSON).write_text(page.to_json(found, *names), encoding="utf-8")
     (out / PAGE).write_text(page.page(found, *names), encoding="utf-8")
     print(f"{page.table(found)}\n\nwritten: {out / JSON}, {out / PAGE}", flush=True)
