@@ -362,10 +362,12 @@ def test_the_log_has_what_was_noted_of_an_event_and_once_in_a_step_what_it_refer
 
 
 KEYS = ["scope:q", "scope:k", EVERYTHING, user_key("u"), "positions"]
+AMOUNTS = st.just(0.0) | st.floats(0.01, 100)
+"""None near the least sum that is kept: there the last bit, which is the order of the additions', decides."""
 SUMS = st.tuples(
     st.sampled_from(KEYS),
     st.sampled_from([b"a:color", b"v:color\0red", b"p:1"]),
-    st.builds(observed, st.floats(0, 100), st.floats(0, 100), st.floats(1e9, 1e9 + 1e4), st.sampled_from(["A", "ß"])),
+    st.builds(observed, AMOUNTS, AMOUNTS, st.floats(1e9, 1e9 + 1e4), st.sampled_from(["A", "ß"])),
 )
 CAPPED = st.sampled_from(["", "one", "other"])
 CAPPED_KEYS = st.dictionaries(st.sampled_from(["scope:k", EVERYTHING, "positions"]), CAPPED)
