@@ -74,6 +74,8 @@ AT_LEAST = re.compile(
     re.IGNORECASE,
 )
 OR_LESS = re.compile(rf"\s*(?:(?:or|and) (?:under|below|{LESS})\b|以下|以内|之内)", re.IGNORECASE)
+MONEY_AT_MOST = re.compile(r"\s*(?:max(?:imum)?|tops)\b", re.IGNORECASE)
+"""Behind another amount it is a part of a name: "20v max"."""
 OR_MORE = re.compile(rf"\s*(?:(?:or|and) (?:over|above|up|{MORE})\b|\+|以上|起)", re.IGNORECASE)
 PACK_OF = re.compile(r"\b(?:pack|set|box|case|lot|bundle|bag)s? of\s*$", re.IGNORECASE)
 BETWEEN = re.compile(r"\bbetween\s*$", re.IGNORECASE)
@@ -369,9 +371,12 @@ def _feet_and_inches(first: _Amount, second: _Amount) -> Quantity | None:
 def _maximum(text: str, amount: _Amount, before: str) -> re.Match[str] | None:
     """Where "max" limits the amount: money, or what it begins with."""
     match = MAXIMUM.search(before)
-    is_money = any(kind in CURRENCY_KINDS for kind, _ in amount.unit)
     begins = match and BEFORE_MAXIMUM.search(text[: amount.start - len(before) + match.start()])
-    return match if is_money or begins else None
+    return match if begins or _is_money(amount) else None
+
+
+def _is_money(amount: _Amount) -> bool:
+    return any(kind in CURRENCY_KINDS for kind, _ in amount.unit)
 
 
 def _single(text: str, amount: _Amount, before: str) -> Quantity:
@@ -381,7 +386,7 @@ def _single(text: str, amount: _Amount, before: str) -> Quantity:
         low, start = -inf, start - len(before) + match.start()
     elif match := AT_LEAST.search(before):
         high, start = inf, start - len(before) + match.start()
-    elif match := OR_LESS.match(text, end):
+    elif match := OR_LESS.match(text, end) or (MONEY_AT_MOST.match(text, end) if _is_money(amount) else None):
         low, end = -inf, match.end()
     elif match := OR_MORE.match(text, end):
         high, end = inf, match.end()
