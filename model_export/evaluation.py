@@ -57,7 +57,8 @@ def answered(
         part = by_length[first : first + BATCH_ROWS]
         for index, scores in zip(part, model.run([queries_rows[index][1] for index in part]), strict=True):
             query = queries_rows[index][0]
-            yield index, query, scoring.pair_scores(scores, query.word_of, threshold=threshold)
+            pairs = scoring.pair_scores(scores, query.word_of, threshold=threshold, parting=query.parting)
+            yield index, query, pairs
 
 
 def prediction(record: Record, query: QueryTokens, pairs: Sequence[PairScore]) -> Prediction:

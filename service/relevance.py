@@ -45,6 +45,8 @@ from service.matching.parsing import Found, Parser, Value, Wanted
 from service.matching.quantities import DIGIT, Quantity, kinds, read_quantities
 
 OR = re.compile(r"\bor\b|\bnor\b|/|或|还是", re.IGNORECASE)
+OR_WITHIN = re.compile(r"\s*(?:\bn?or\b|或者?|还是)\s*", re.IGNORECASE)
+"""Within one value, where "/" may be of a number."""
 SAYING_YES = wording.listed("available can doe has have include included is support supported with 是 否 有")
 """Of the name of a yes or no, what says nothing of what it asks."""
 YES, NO = "yes", "no"
@@ -198,9 +200,22 @@ class Wishes:
             negated = is_negated(self._spans, start, end)
             if not wishes or not OR.search(self._query, last, start):
                 choice += 1
-            wishes.append(Wish(text, sure, self._parser.wanted(text, negated=negated), UNWANTED if negated else choice))
+            wishes += [
+                Wish(each, sure, self._parser.wanted(each, negated=negated), UNWANTED if negated else choice)
+                for each in self._alternatives(text, start, end)
+            ]
             last = end
         self._wishes[attribute] = tuple(wishes)
+
+    def _alternatives(self, text: str, start: int, end: int) -> Iterator[str]:
+        """The value, and of one that is several ("size 8 or 9", but not "27 inch or larger") each of them besides."""
+        yield text
+        cuts = [match.span() for match in OR_WITHIN.finditer(self._query, start, end)]
+        apart = [(a, b) for a, b in cuts if not any(a < each.end and each.start < b for each in self._quantities)]
+        if apart:
+            bounds = [start, *(bound for cut in apart for bound in cut), end]
+            parts = (self._query[a:b] for a, b in zip(bounds[::2], bounds[1::2], strict=True))
+            yield from filter(None, parts)
 
     def _without_cues(self, values: Iterable[Stated]) -> Iterator[Stated]:
         """Values less the words that only negate them, and not those of nothing else."""

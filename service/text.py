@@ -7,6 +7,7 @@ Does not know: the model, logits, caching, requests.
 """
 
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -26,6 +27,8 @@ Feed = dict[str, NDArray[np.int64]]
 PADDING_BLOCK = -1
 PARTING = frozenset("-–—,;:|/，、；：")
 """Words that part others, and end no value."""
+CONJUNCTIONS = frozenset({"or", "nor", "and", "&", "/", "或", "和", "与", "及", "、"})
+"""Words that stand between two values rather than within one."""
 ROW_TOKENS, LEAST_ROOM = 128, 32
 """Longer rows are split, but a row has so much room for candidates behind the longest query. Up to 128 tokens the int8
 graph's logits are the same to the bit wherever a candidate stands; and attention costs the square of a row's length."""
@@ -36,8 +39,8 @@ class QueryTokens:
     """A tokenised query. `ids` begins with [CLS] and ends with [SEP].
 
     `starts` and `ends` say where each word stands in the text as it was given, in Unicode code points;
-    `word_of` the index of the word that each token between [CLS] and [SEP] belongs to. `truncated` says that the text
-    goes on where the tokens end.
+    `word_of` the index of the word that each token between [CLS] and [SEP] belongs to; `parting` which words are
+    conjunctions. `truncated` says that the text goes on where the tokens end.
     """
 
     ids: tuple[int, ...]
@@ -45,6 +48,7 @@ class QueryTokens:
     ends: tuple[int, ...]
     word_of: tuple[int, ...]
     truncated: bool = False
+    parting: frozenset[int] = frozenset()
 
     @property
     def words(self) -> list[tuple[int, int]]:
@@ -127,6 +131,7 @@ class Tokenizer:
         self._max_query = max_query_tokens - 2
         self._cls, self._sep = self._special(path, "[CLS]"), self._special(path, "[SEP]")
         self.unknown = self._special(path, "[UNK]")
+        self._conjunctions = {self._tokenizer.token_to_id(word) for word in CONJUNCTIONS}
         self.plain = partial(plain_name, known=_words(self._tokenizer))
         read = partial(_attribute_tokens, self._tokenizer, self.plain, max_attribute_tokens - 1, self._sep)
         self.attribute = lru_cache(maxsize=8_192)(read)
@@ -153,7 +158,16 @@ class Tokenizer:
             ends[-1] = end
             word_of.append(len(starts) - 1)
         truncated = len(encoding.ids) > self._max_query
-        return QueryTokens((self._cls, *ids, self._sep), tuple(starts), tuple(ends), tuple(word_of), truncated)
+        words = tuple(starts), tuple(ends), tuple(word_of)
+        return QueryTokens((self._cls, *ids, self._sep), *words, truncated, self._parting(ids, word_of))
+
+    def _parting(self, ids: Sequence[int], word_of: Sequence[int]) -> frozenset[int]:
+        """The words that are a conjunction, whole: "or" is also how "oreo" begins."""
+        if self._conjunctions.isdisjoint(ids):
+            return frozenset()
+        tokens = Counter(word_of)
+        pairs = zip(ids, word_of, strict=True)
+        return frozenset(word for token, word in pairs if token in self._conjunctions and tokens[word] == 1)
 
 
 def _words(tokenizer: tokenizers.Tokenizer) -> Mapping[str, int]:

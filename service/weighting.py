@@ -359,7 +359,10 @@ class Weigher:
         rows = pack(query, names, row_tokens=min(longest_row(query), len(query.ids) + self._share(lengths)))
 
         def read(scores: list[RowScores]) -> dict[bytes, PairScore]:
-            found = [scoring.pair_scores(row, query.word_of, threshold=self._value_threshold) for row in scores]
+            found = [
+                scoring.pair_scores(row, query.word_of, threshold=self._value_threshold, parting=query.parting)
+                for row in scores
+            ]
             new = dict(zip(attributes, chain.from_iterable(found), strict=True))
             self._cache.put(weighing.key, new)
             return new

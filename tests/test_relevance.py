@@ -160,6 +160,26 @@ def test_a_value_that_keeps_off_what_is_negated_agrees(parser: Parser, value: st
     assert matched(parser, "non-slip mat", value, name="feature", texts=("non-slip",)) == [1.0]
 
 
+@pytest.mark.parametrize(
+    ("query", "stated", "best"),
+    [
+        ("red or blue shirt", "red or blue", {"red", "blue"}),
+        ("size 8 or 9 shoes", "size 8 or 9", {"8", "9"}),
+        ("红色或者蓝色地毯", "红色或者蓝色", {"红色", "蓝色"}),
+        ("trick or treat bag", "trick or treat", {"trick or treat", "trick", "treat"}),
+        ("tv 27 inch or larger", "27 inch or larger", {"27 inch", "32 inch"}),
+    ],
+)
+def test_of_alternatives_that_are_read_as_one_value_the_best_counts(
+    parser: Parser, query: str, stated: str, best: set[str]
+) -> None:
+    values = sorted(best | {"7", "green", "24 inch"})
+    found = [scored(parser, query, Product("", {"a": value}), a=stated) for value in values]
+    matches = [sum(term.match for term in one.terms) for one in found]
+    assert {value for value, match in zip(values, matches, strict=True) if match == max(matches)} == best
+    assert max(matches) == 1
+
+
 @pytest.mark.parametrize("query", ["red or blue rug", "red/blue rug", "rug in red or in blue"])
 def test_of_alternatives_the_best_counts(parser: Parser, query: str) -> None:
     red, blue, green = matched(parser, query, "red", "blue", "green", name="color", texts=("red", "blue"))

@@ -89,6 +89,12 @@ def test_an_unsure_word_between_two_of_a_value_belongs_to_it(logits: list[float]
     assert all(0.3 <= span.confidence <= 1 for span in score.spans)
 
 
+def test_a_word_that_parts_values_joins_none() -> None:
+    row = RowScores(np.zeros(1, np.float32), np.array([[4.0, -0.5, 4.0, 0.9, 4.0]], np.float32), NOWHERE)
+    (score,) = pair_scores(row, range(5), threshold=0.65, parting={1, 3})
+    assert [(span.first, span.last) for span in score.spans] == [(0, 0), (2, 4)]
+
+
 def test_a_word_is_judged_by_the_mean_of_its_tokens() -> None:
     logits = np.array([[3.0, -1.0, -5.0]], np.float32)
     (score,) = pair_scores(RowScores(np.zeros(1, np.float32), logits, NOWHERE), (0, 0, 1), threshold=0.5)

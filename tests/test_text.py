@@ -1,5 +1,6 @@
 """Tokens and packing: offsets are the caller's, candidates keep apart, limits hold."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +32,14 @@ def test_every_token_belongs_to_a_word_within_the_text(tokenizer: Tokenizer, tex
     assert len(query.word_of) == len(query.ids) - 2
     assert sorted(set(query.word_of)) == list(range(len(query.words)))
     assert all(0 <= start < end <= len(text) for start, end in query.words)
+
+
+@pytest.mark.parametrize(
+    ("text", "parting"),
+    [("red OR blue rug", {1}), ("salt & pepper and oreo", {1, 3}), ("红色或蓝色", {2}), ("red rug", set())],
+)
+def test_words_that_part_values_are_whole_conjunctions(tokenizer: Tokenizer, text: str, parting: set[int]) -> None:
+    assert tokenizer.query(text).parting == parting
 
 
 def test_a_query_is_read_up_to_the_limit(tokenizer: Tokenizer) -> None:

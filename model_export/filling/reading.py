@@ -58,7 +58,8 @@ class Reader:
         found: list[list[Told]] = [[] for _ in asked]
         for (place, _), scores in zip(laid, self._scores([row for _, row in laid]), strict=True):
             text, query = asked[place][0], queries[place]
-            for pair in scoring.pair_scores(scores, query.word_of, threshold=self.threshold):
+            pairs = scoring.pair_scores(scores, query.word_of, threshold=self.threshold, parting=query.parting)
+            for pair in pairs:
                 name = normalised(self.tokenizer.plain(asked[place][1][len(found[place])]))
                 told = uncued(text, values(text, query, pair.spans))
                 stated = [value for value in told if normalised(value.text) != name]
