@@ -37,8 +37,8 @@ NAMES = (
     "prior",
     "constants",
     "pictures",
-    "package",
     "report",
+    "package",
 )
 TEXT_OPTIONS = ("base", "languages", "max_query_tokens", "max_attribute_tokens")
 TOKENS = ("service/naming", "service/text")

@@ -64,7 +64,9 @@ class Settings(BaseModel):
     feedback_client_cap: int = Field(10, ge=1, description="choices of one client that count for one scope")
     feedback_client_cap_s: int = Field(2_592_000, ge=1, description="time from the first of these until more count")
     feedback_waiting: int = Field(100_000, ge=1, description="events that may wait to be folded")
-    feedback_kept: int = Field(100_000, ge=0, description="folded events that are kept as a log")
+    feedback_kept: int = Field(
+        100_000, ge=0, description="entries of the log, folded events and their searches together"
+    )
     feedback_ttl_s: int = Field(7_776_000, ge=1, description="life of evidence and profiles after the last event")
     fold: bool = Field(True, description="fold events in this process; python -m service fold does it elsewhere")
     explore: float = Field(0, ge=0, le=1, description="share of answers whose logits chance may move, for learning")
