@@ -15,20 +15,37 @@ STEP = MOST_CHARACTERS // 4
 """Negation reads the beginning of a text alone; so it is given a piece that begins a step or two before the value."""
 
 
-def uncued(text: str, values: Iterable[Value]) -> list[Value]:
-    """A text's values less what of them only negates: "red" of "than red"; not those of nothing else."""
-    return [cut for value in values if (cut := _uncued(text, value)).text]
+class Denial:
+    """What one text denies; each piece of it is read once."""
 
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._known: dict[int, list[Span]] = {}
 
-def denied(text: str, values: Iterable[Value]) -> frozenset[Value]:
-    """Those of a text's values that lie wholly inside what it negates, of which a cue is no part."""
-    begun = {value: _begun(value) for value in values}
-    spans = {first: _negated(text, first) for first in set(begun.values())}
-    return frozenset(
-        value
-        for value, first in begun.items()
-        if any(start <= value.start and value.end <= end for start, end in spans[first])
-    )
+    def uncued(self, values: Iterable[Value]) -> list[Value]:
+        """Values of the text less what of them only negates: "red" of "than red"; not those of nothing else."""
+        return [cut for value in values if (cut := self._uncued(value)).text]
+
+    def denied(self, values: Iterable[Value]) -> frozenset[Value]:
+        """Those of its values that lie wholly inside what it negates, of which a cue is no part."""
+        return frozenset(
+            value
+            for value in values
+            if any(start <= value.start and value.end <= end for start, end in self._negated(_begun(value)))
+        )
+
+    def _uncued(self, value: Value) -> Value:
+        spans = self._negated(_begun(value))
+        start, end = without_cue(self._text, spans, value.start, value.end, apart=True)
+        return value._replace(text=self._text[start:end], start=start, end=end)
+
+    def _negated(self, first: int) -> list[Span]:
+        """The negated spans of the piece that begins at `first`, or at the next blank: half a word may be a cue."""
+        if first not in self._known:
+            begin = max(first, self._text.find(" ", first, first + STEP)) if first else 0
+            spans = negated_spans(self._text[begin : begin + MOST_CHARACTERS])
+            self._known[first] = [(begin + start, begin + end) for start, end in spans]
+        return self._known[first]
 
 
 def surest(values: Iterable[Value], negated: Set[Value]) -> Value | None:
@@ -46,15 +63,3 @@ def ruled_out(values: Iterable[Value], negated: Set[Value]) -> frozenset[str]:
 
 def _begun(value: Value) -> int:
     return max(0, value.start // STEP - 1) * STEP
-
-
-def _uncued(text: str, value: Value) -> Value:
-    first = _begun(value)
-    start, end = without_cue(text, _negated(text, first), value.start, value.end, apart=True)
-    return value._replace(text=text[start:end], start=start, end=end)
-
-
-def _negated(text: str, first: int) -> list[Span]:
-    """The negated spans of the piece that begins at `first`, or at the next blank: half a word may read as a cue."""
-    begin = max(first, text.find(" ", first, first + STEP)) if first else 0
-    return [(begin + start, begin + end) for start, end in negated_spans(text[begin:])]

@@ -17,14 +17,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.denial import denied, ruled_out, surest, uncued
+from service.denial import Denial, ruled_out, surest
 from service.embedding import Embedder
 from service.errors import BadInput, DeadlineExceeded, NoVocabulary
 from service.matching.nearest import most_agreeing
-from service.matching.parsing import Parser
+from service.matching.parsing import Parser, Wanted
 from service.matching.wording import normalised
 from service.pictures import FIELD, Evidence, Pictures, Source, Stated, similarities, unit_vector
 from service.text import Value
+from service.turns import Turns
 from service.weighting import Weigher
 
 
@@ -106,8 +107,12 @@ class Extractor:
             if error.field != "query":
                 raise
             raise BadInput("the text holds nothing that can be read", "text") from error
-        stated = [uncued(text, values) for values in self._weigher.values(weighing)]
-        negated = denied(text, chain.from_iterable(stated))
+        turns, denial = Turns(deadline), Denial(text)
+        stated: list[list[Value]] = []
+        for found in self._weigher.values(weighing):
+            stated.append(denial.uncued(found))
+            await turns.rest()
+        negated = denial.denied(chain.from_iterable(stated))
         wanted = {
             (value.text, attribute): vocabulary[attribute]
             for attribute, values in zip(attributes, stated, strict=True)
@@ -124,7 +129,7 @@ class Extractor:
             chosen = await self._chosen(*seen, text, surest_of, vocabulary, deadline) if seen else {}
         if time.monotonic() > deadline:
             raise DeadlineExceeded("the answer was ready too late for the request's time")
-        found = [
+        told = [
             tuple(StatedValue(value, nearest.get((value.text, attribute)), value in negated) for value in values)
             for attribute, values in zip(attributes, stated, strict=True)
         ]
@@ -132,27 +137,35 @@ class Extractor:
             if attribute in chosen and normalised(chosen[attribute].entry) in ruled_out(values, negated):
                 del chosen[attribute]
         hits = len(stated) - weighing.misses
-        return Extraction(tuple(found), weighing.tokens.truncated, hits, weighing.misses, chosen)
+        return Extraction(tuple(told), weighing.tokens.truncated, hits, weighing.misses, chosen)
 
     async def _nearest(
         self, wanted: Mapping[tuple[str, str], Sequence[str]], deadline: float
     ) -> dict[tuple[str, str], Nearest]:
         """The nearest entry to each (value, attribute); texts are embedded where no entry reads the same."""
         nearest: dict[tuple[str, str], Nearest] = {}
+        turns = Turns(deadline)
         for key, entries in wanted.items():
             plain = normalised(key[0])
             if same := next((entry for entry in entries if normalised(entry) == plain), None):
                 nearest[key] = Nearest(same, 1.0)
+            await turns.rest()
         left = {key: entries for key, entries in wanted.items() if key not in nearest}
         if not left:
             return nearest
-        texts = list({normalised(text) for key, entries in left.items() for text in (key[0], *entries)})
+        read = {text: normalised(text) for key, entries in left.items() for text in (key[0], *entries)}
+        texts = list(dict.fromkeys(read.values()))
         vectors = dict(zip(texts, await self._embedder.vectors(texts, deadline=deadline), strict=True))
+        wants: dict[str, Wanted] = {}
+        for entry in dict.fromkeys(chain.from_iterable(left.values())):
+            wants[entry] = self._parser.wanted(read[entry])
+            await turns.rest()
         for key, entries in left.items():
-            cosines = np.stack([vectors[normalised(entry)] for entry in entries]) @ vectors[normalised(key[0])]
-            stored = [self._parser.wanted(normalised(entry)) for entry in entries]
-            best, agreed = most_agreeing(self._parser.found(normalised(key[0])), stored, cosines.tolist())
+            cosines = np.stack([vectors[read[entry]] for entry in entries]) @ vectors[read[key[0]]]
+            stored = [wants[entry] for entry in entries]
+            best, agreed = most_agreeing(self._parser.found(read[key[0]]), stored, cosines.tolist())
             nearest[key] = Nearest(entries[best], agreed)
+            await turns.rest()
         return nearest
 
     def _seen(

@@ -9,11 +9,10 @@ themselves and whose vectors are near enough. Preferences come to the products' 
 Knows: the order of these steps, what to do when texts cannot be embedded. Does not know: HTTP, the formula.
 """
 
-import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -27,16 +26,15 @@ from service.bundle import Formula
 from service.errors import DeadlineExceeded, ModelFailed, Overloaded
 from service.feedback.keys import attribute_field, plain_value, value_text
 from service.matching.parsing import Parser, Value
-from service.relevance import Cosine, Product, Scored, Wishes
+from service.relevance import Cosine, Product, Read, Scored, Wishes
 from service.telemetry import Telemetry
+from service.turns import Turns
 from service.weighting import Weigher, Weighting, wanted_by
 
 MOST_ATTRIBUTES = 256
 """So many names are weighed, those that most products have first."""
-AT_ONCE = 64
-"""So many products are read or scored before others are heard."""
-_A = TypeVar("_A")
-_B = TypeVar("_B")
+
+_Item = TypeVar("_Item")
 
 Preferences = Mapping[str, Mapping[str, float]]
 """How strongly each value of an attribute is wanted, in [-1, 1], by the attribute's name."""
@@ -128,32 +126,39 @@ class Ranker:
                 wishes.state(found.attribute, found.values)
                 wishes.name(found.attribute, self._plain(found.attribute))
         if wishes.unread():
-            measured = await _in_turns(lambda product: [*wishes.measured(product)], products)
+            measured = await _collected((wishes.measured(product) for product in products), Turns(deadline))
             wishes.measure({name: self._plain(name) for name in names}, chain.from_iterable(measured))
         try:
             async with while_scoring or nullcontext():
                 by = wanted_by(time.monotonic(), deadline, fallback=fallback)
-                await self._join(wishes, names, preferences or {}, partial(self._embedder.vectors, deadline=by))
+                turns = Turns(by)
+                await self._join(wishes, names, preferences or {}, partial(self._embedder.vectors, deadline=by), turns)
                 _learn(wishes, weighting, preferences or ())
-                read = await _in_turns(wishes.read, products)
+                read = await _read(wishes, products, turns)
                 texts = [*wishes.own_texts(), *(text for each in read for text in each.texts())]
                 cosine = await self._cosine(texts, by)
         except (Overloaded, ModelFailed, DeadlineExceeded) as error:
             if not fallback:
                 raise
-            await self._join(wishes, names, preferences or {}, _apart)
+            turns = Turns(deadline)
+            await self._join(wishes, names, preferences or {}, _apart, turns)
             _learn(wishes, weighting, preferences or ())
-            read, cosine = await _in_turns(wishes.read, products), _no_cosine
+            read, cosine = await _read(wishes, products, turns), _no_cosine
             if not degraded:  # else the weigher has counted this answer
                 self._telemetry.degraded.labels(error.code).inc()
                 degraded = error.code
-        scored = await _in_turns(lambda each: wishes.scored(each, cosine), read)
+        turns, scored = Turns(deadline), []
+        for each in read:
+            scored.append(wishes.scored(each, cosine))
+            await turns.rest()
         if time.monotonic() > deadline:
             raise DeadlineExceeded("the answer was ready too late for the request's time")
         ranked = sorted(map(RankedProduct, range(len(scored)), scored), key=lambda each: -each.scored.score)
         return Ranking(tuple(ranked), weighting, degraded)
 
-    async def _join(self, wishes: Wishes, names: Sequence[str], preferences: Preferences, embed: Embed) -> None:
+    async def _join(
+        self, wishes: Wishes, names: Sequence[str], preferences: Preferences, embed: Embed, turns: Turns
+    ) -> None:
         """Give names of which the query states nothing what it states of their likes, and what is preferred of them."""
         stated = [name for name in names if wishes.wanted(name)]
         others = [name for name in names if not wishes.wanted(name)]
@@ -174,9 +179,11 @@ class Ranker:
 
         for name, like in likes(stated):
             wishes.borrow(name, like)
-        for name, like in likes([*preferences]):
-            if not wishes.wanted(name):
-                wishes.prefer(name, preferences[like])
+        found = {name: like for name, like in likes([*preferences]) if not wishes.wanted(name)}
+        liked = list(dict.fromkeys(found.values()))
+        wanted = await _collected((wishes.preferring(preferences[like]) for like in liked), turns)
+        for name, like in found.items():
+            wishes.prefer(name, wanted[liked.index(like)])
 
     async def _cosine(self, texts: Iterable[str], by: float) -> Cosine:
         """What tells the cosine of any two of these texts."""
@@ -212,14 +219,25 @@ def _is_readable(text: str) -> bool:
     return any(map(str.isalnum, text))
 
 
-async def _in_turns(step: Callable[[_A], _B], each: Sequence[_A]) -> list[_B]:
-    """What a step makes of each; in between others are heard."""
-    made: list[_B] = []
-    for first in range(0, len(each), AT_ONCE):
-        if first:
-            await asyncio.sleep(0)
-        made += map(step, each[first : first + AT_ONCE])
-    return made
+async def _read(wishes: Wishes, products: Sequence[Product], turns: Turns) -> list[Read]:
+    """The products beside what is wanted."""
+    read = []
+    for product, compared in zip(products, await _collected(map(wishes.compared, products), turns), strict=True):
+        read.append(wishes.read(product, compared))
+        await turns.rest()
+    return read
+
+
+async def _collected(each: Iterable[Iterator[_Item]], turns: Turns) -> list[list[_Item]]:
+    """What each gives; whenever it is time in between, others are heard."""
+    collected: list[list[_Item]] = []
+    for items in each:
+        collected.append([])
+        for item in items:
+            collected[-1].append(item)
+            await turns.rest()
+        await turns.rest()
+    return collected
 
 
 async def _apart(texts: Sequence[str]) -> NDArray[np.float32]:

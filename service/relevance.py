@@ -54,6 +54,8 @@ EXACT = 0.15
 """Set by hand: too few judged queries have such words to fit it."""
 AMBIGUOUS = re.compile(r"[0-9]\s?g$", re.IGNORECASE)
 """Grams, a generation of networks, gigahertz or gigabytes."""
+MOST_TEXT = 20_000
+"""Characters of a product's text."""
 UNWANTED = -1
 """The choice of all that is not wanted."""
 
@@ -72,8 +74,20 @@ class Product(NamedTuple):
 
     @property
     def text(self) -> str:
-        """What is read of it as a text: the title, or else its values."""
-        return self.title.strip() or " ".join(str(value) for value in self.attributes.values())
+        """What is read of it as a text, `MOST_TEXT` characters at most: the title, or else its values."""
+        return (self.title.strip() or _written(self.attributes.values()))[:MOST_TEXT]
+
+
+def _written(values: Iterable[Value]) -> str:
+    """The values as one text; of many the first."""
+    texts: list[str] = []
+    room = MOST_TEXT
+    for value in values:
+        texts.append(str(value[:room] if isinstance(value, str | list) else value))
+        room -= len(texts[-1]) + 1
+        if room <= 0:
+            break
+    return " ".join(texts)
 
 
 class Wish(NamedTuple):
@@ -100,15 +114,18 @@ class Compared(NamedTuple):
     wishes: tuple[Wish, ...]
     settled: tuple[float | None, ...]
 
-    def match(self, cosine: Cosine) -> float:
-        """In [-1, 1]; of texts alone the cosine is known, and elsewhere counts 0."""
-        agreed: dict[int, list[float]] = {}
+    def match(self, cosine: Cosine) -> tuple[float, tuple[str, ...]]:
+        """In [-1, 1], and the wish of each choice that decided it. Of texts alone the cosine is known; else it is 0."""
+        decided: dict[int, tuple[float, str]] = {}
         for wish, settled in zip(self.wishes, self.settled, strict=True):
             if settled is None:
                 near = cosine(wish.text, self.value) if isinstance(self.value, str) else 0.0
                 settled = with_cosine(wish.wanted, self.found, near)
-            agreed.setdefault(wish.choice, []).append(wish.share * settled)
-        return sum(min(each) if choice == UNWANTED else max(each) for choice, each in agreed.items()) / len(agreed)
+            agreed, before = wish.share * settled, decided.get(wish.choice)
+            if not before or (agreed < before[0] if wish.choice == UNWANTED else agreed > before[0]):
+                decided[wish.choice] = agreed, wish.text
+        agrees, texts = zip(*decided.values(), strict=True)
+        return sum(agrees) / len(agrees), texts
 
 
 class Liked(NamedTuple):
@@ -133,7 +150,10 @@ class Read(NamedTuple):
 
 
 class Term(NamedTuple):
-    """What an attribute adds to a score: `value` is the formula's strength times `weight` times `match`."""
+    """What an attribute adds to a score: `value` is the formula's strength times `weight` times `match`.
+
+    `wanted` is what decided the match: of alternatives the best, of all that is not wanted the worst.
+    """
 
     attribute: str
     weight: float
@@ -289,23 +309,24 @@ class Wishes:
                 self._wishes[meant[0]] = (Wish(text, 1.0, self._parser.wanted(text)),)
 
     def measured(self, product: Product) -> Iterator[tuple[str, frozenset[str]]]:
-        """(attribute, kinds of unit) of each value that has some."""
+        """(attribute, kinds of unit) of each value, read when it is asked for."""
         for name, value in product.attributes.items():
-            if found := kinds(self._parser.found(value).quantities):
-                yield name, found
+            yield name, kinds(self._parser.found(value).quantities)
 
     def borrow(self, attribute: str, like: str) -> None:
         """Want of an attribute what is wanted of another."""
         self._wishes[attribute] = self._wishes[like]
 
-    def prefer(self, attribute: str, values: Mapping[str, float]) -> None:
-        """Want these values, each so strongly; of those wanted the best counts, one of strength 0 says nothing."""
+    def preferring(self, values: Mapping[str, float]) -> Iterator[Wish]:
+        """What it is to want these values, each so strongly; one of strength 0 says nothing."""
+        for text, share in values.items():
+            if share:
+                yield Wish(text, share, self._parser.wanted(text), UNWANTED if share < 0 else 0)
+
+    def prefer(self, attribute: str, wishes: Iterable[Wish]) -> None:
+        """Want this of an attribute: of what is wanted the best counts."""
         self._preferred.add(attribute)
-        self._wishes[attribute] = tuple(
-            Wish(text, share, self._parser.wanted(text), UNWANTED if share < 0 else 0)
-            for text, share in values.items()
-            if share
-        )
+        self._wishes[attribute] = tuple(wishes)
 
     def like(self, liking: Callable[[str, Value], float]) -> None:
         """Add so much to a product's score as this tells for each of its attributes and values."""
@@ -319,21 +340,25 @@ class Wishes:
         """Whether anything is wanted of it."""
         return bool(self._wishes.get(attribute))
 
-    def read(self, product: Product) -> Read:
-        """The product, beside what is wanted now."""
-        return Read(product.text, tuple(self._compared(product.attributes)), tuple(self._liked(product.attributes)))
+    def read(self, product: Product, compared: Iterable[Compared] | None = None) -> Read:
+        """The product, beside what is wanted now; with what `compared` told of it, where that was asked before."""
+        if compared is None:
+            compared = self.compared(product)
+        return Read(product.text, tuple(compared), tuple(self._liked(product.attributes)))
 
     def _liked(self, attributes: Mapping[str, Value]) -> Iterator[Liked]:
         for attribute, value in attributes.items() if self._liking else ():
             if self._liking and (found := self._liking(attribute, value)):
                 yield Liked(attribute, value, found)
 
-    def _compared(self, attributes: Mapping[str, Value]) -> Iterator[Compared]:
+    def compared(self, product: Product) -> Iterator[Compared]:
+        """The product's value of each attribute of which something is wanted, read when it is asked for."""
+        attributes = product.attributes
         for attribute in (*self._flags, *(name for name in self._wishes if name not in self._flags)):
-            value = attributes.get(attribute)
-            if value is None:
+            value, wishes = attributes.get(attribute), self._wishes.get(attribute, ())
+            if value is None or not (wishes or attribute in self._flags):
                 continue
-            found, wishes = self._parser.found(value), self._wishes.get(attribute, ())
+            found = self._parser.found(value)
             if attribute in self._flags and (found.flag is not None or found.number in (0, 1)):
                 wishes = (self._flags[attribute],)
             if wishes:
@@ -369,7 +394,7 @@ class Wishes:
 
     def _terms(self, read: Read, cosine: Cosine) -> Iterator[Term]:
         for each in read.compared:
-            if match := each.match(cosine):
+            match, wanted = each.match(cosine)
+            if match:
                 weight = self._weights.get(each.attribute, 0.0)
-                wanted = tuple(wish.text for wish in each.wishes)
                 yield Term(each.attribute, weight, wanted, each.value, match, self._formula.strength * weight * match)

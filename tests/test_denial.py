@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.denial import denied, ruled_out, surest, uncued
+from service.denial import Denial, ruled_out, surest
 from service.text import Value
 
 
@@ -25,7 +25,7 @@ def value(text: str, words: str, confidence: float = 0.9) -> Value:
 )
 def test_what_a_cue_beside_it_negates_is_denied(text: str, words: str) -> None:
     stated = value(text, words)
-    assert denied(text, [stated]) == {stated}
+    assert Denial(text).denied([stated]) == {stated}
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_what_a_cue_beside_it_negates_is_denied(text: str, words: str) -> None:
     ],
 )
 def test_a_value_that_has_the_cue_in_itself_or_goes_beyond_it_is_not(text: str, words: str) -> None:
-    assert denied(text, [value(text, words)]) == set()
+    assert Denial(text).denied([value(text, words)]) == set()
 
 
 @pytest.mark.parametrize(
@@ -52,29 +52,29 @@ def test_a_value_that_has_the_cue_in_itself_or_goes_beyond_it_is_not(text: str, 
     ],
 )
 def test_a_value_is_denied_whose_cue_is_the_sentences(text: str, words: str, left: str | None) -> None:
-    found = uncued(text, [value(text, words)])
+    found = Denial(text).uncued([value(text, words)])
     assert [each.text for each in found] == ([left] if left else [])
-    assert denied(text, found) == set(found)
+    assert Denial(text).denied(found) == set(found)
 
 
 @pytest.mark.parametrize("words", ["non-slip", "sugar free", "no mint", "red"])
 def test_a_value_whose_cue_is_its_own_stays_whole(words: str) -> None:
     stated = value("non-slip mat, sugar free gum, no mint, not red", words)
-    assert uncued("non-slip mat, sugar free gum, no mint, not red", [stated]) == [stated]
+    assert Denial("non-slip mat, sugar free gum, no mint, not red").uncued([stated]) == [stated]
 
 
 @pytest.mark.parametrize("before", [0, 499, 500, 999, 1_000, 1_495, 1_993, 1_997, 2_000, 2_501, 9_000])
 def test_a_long_text_is_read_to_its_end(before: int) -> None:
     text = ("blue piano " * 1_000)[:before] + " not red, piano green and gold"
     red, green = value(text, "red"), value(text, "green")
-    assert denied(text, [red, green]) == {red}
+    assert Denial(text).denied([red, green]) == {red}
 
 
 def test_no_half_word_is_a_cue_where_a_long_text_is_cut() -> None:
     for shift in range(8):
         text = "x" * shift + " piano red" * 500
         stated = [Value("red", end - 3, end, 0.9) for end in range(shift + 10, len(text) + 1, 10)]
-        assert denied(text, stated) == set()
+        assert Denial(text).denied(stated) == set()
 
 
 def test_the_surest_value_is_one_that_is_not_denied() -> None:

@@ -9,13 +9,14 @@ import pytest
 from fakes import FakeScorer, FakeSecondLevel, run
 from numpy.typing import NDArray
 
+from service import turns
 from service.bundle import Formula
 from service.errors import BadInput, DeadlineExceeded, Overloaded
 from service.inflight import InFlight
 from service.matching.parsing import Parser, Value
 from service.matching.units import Units
 from service.prior import Prior
-from service.ranking import Ranker, Ranking, attributes_of
+from service.ranking import Preferences, Ranker, Ranking, attributes_of
 from service.relevance import Product
 from service.scoring import RowScores
 from service.telemetry import Telemetry
@@ -195,7 +196,23 @@ def test_an_answer_without_the_model_is_counted_once(
     run(work)
 
 
-def test_others_are_heard_while_many_products_are_read(tokenizer: Tokenizer, parser: Parser) -> None:
+@pytest.mark.parametrize(
+    ("products", "preferences", "times"),
+    [
+        ([Product("rug", {"color": "blue"})] * 1000, {}, 1000),
+        ([Product("rug", {f"name {n}": "blue" for n in range(200)})], {"name 1": {"blue": 1.0}}, 200),
+        ([Product("rug", {"shade": "blue"})], {"shade": {f"blue {n}": 0.5 for n in range(64)}}, 64),
+    ],
+    ids=["many products", "many values", "many preferences"],
+)
+def test_others_are_heard_while_much_is_read(
+    tokenizer: Tokenizer,
+    parser: Parser,
+    monkeypatch: pytest.MonkeyPatch,
+    products: list[Product],
+    preferences: Preferences,
+    times: int,
+) -> None:
     class Listens(Directions):
         async def vectors(self, texts: Sequence[str], *, deadline: float) -> NDArray[np.float32]:
             self.heard_before = heard
@@ -211,9 +228,25 @@ def test_others_are_heard_while_many_products_are_read(tokenizer: Tokenizer, par
 
     async def work() -> None:
         embedder, talks = Listens(NAMES), asyncio.create_task(other())
-        await ranker(tokenizer, parser, embedder).rank("red rug", [Product("rug", {"color": "blue"})] * 1000)
+        await ranker(tokenizer, parser, embedder).rank("red rug", products, preferences=preferences)
         talks.cancel()
-        assert embedder.heard_before > 10
+        assert embedder.heard_before >= times
+
+    monkeypatch.setattr(turns, "TURN_S", 0.0)
+    run(work)
+
+
+def test_work_that_outlasts_the_deadline_is_given_up(
+    tokenizer: Tokenizer, parser: Parser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        monkeypatch.setattr(parser, "found", lambda value: time.sleep(0.02) or Parser.found(parser, value))
+        products = [Product("rug", {"color": f"blue {n}"}) for n in range(1000)]
+        begun = time.monotonic()
+        with pytest.raises(DeadlineExceeded, match="the work was not done"):
+            await ranker(tokenizer, parser, Directions(NAMES), States(tokenizer, "color")).rank(
+                "red rug", products, deadline=begun + 1
+            )
 
     run(work)
 

@@ -288,7 +288,7 @@ def test_an_attribute_that_is_not_stated_adds_nothing(parser: Parser) -> None:
 def test_preferences_step_in_with_their_strength_and_sign(parser: Parser) -> None:
     wishes = Wishes("rug", parser, FORMULA)
     wishes.weigh({"color": 0.5})
-    wishes.prefer("color", {"red": 0.5, "blue": -1.0})
+    wishes.prefer("color", wishes.preferring({"red": 0.5, "blue": -1.0}))
     products = [wishes.read(Product("rug", {"color": color})) for color in ("red", "blue")]
     matches = [wishes.scored(product, cosine).terms[0].match for product in products]
     assert matches == pytest.approx([(0.5 * 1 + -1.0 * -1) / 2, (0.5 * -1 + -1.0 * 1) / 2])
@@ -297,7 +297,7 @@ def test_preferences_step_in_with_their_strength_and_sign(parser: Parser) -> Non
 def test_of_several_preferred_values_the_best_counts(parser: Parser) -> None:
     wishes = Wishes("rug", parser, FORMULA)
     wishes.weigh({"color": 0.5})
-    wishes.prefer("color", {"red": 1.0, "blue": 1.0, "black": 1.0, "pink": 0.0})
+    wishes.prefer("color", wishes.preferring({"red": 1.0, "blue": 1.0, "black": 1.0, "pink": 0.0}))
     products = [wishes.read(Product("rug", {"color": color})) for color in ("red", "black", "green")]
     assert [wishes.scored(product, cosine).terms[0].match for product in products] == [1.0, 1.0, -1.0]
 

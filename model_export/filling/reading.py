@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from model_export.evaluation import Scorer
 from service import scoring
-from service.denial import denied, ruled_out, surest, uncued
+from service.denial import Denial, ruled_out, surest
 from service.matching.wording import normalised
 from service.scoring import RowScores
 from service.text import QueryTokens, Row, Tokenizer, Value, longest_row, pack, row_alone, values
@@ -58,12 +58,13 @@ class Reader:
         found: list[list[Told]] = [[] for _ in asked]
         for (place, _), scores in zip(laid, self._scores([row for _, row in laid]), strict=True):
             text, query = asked[place][0], queries[place]
+            denial = Denial(text)
             pairs = scoring.pair_scores(scores, query.word_of, threshold=self.threshold, parting=query.parting)
             for pair in pairs:
                 name = normalised(self.tokenizer.plain(asked[place][1][len(found[place])]))
-                told = uncued(text, values(text, query, pair.spans))
+                told = denial.uncued(values(text, query, pair.spans))
                 stated = [value for value in told if normalised(value.text) != name]
-                negated = denied(text, stated)
+                negated = denial.denied(stated)
                 found[place].append(Told(surest(stated, negated), ruled_out(stated, negated)))
         return found
 

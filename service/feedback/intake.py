@@ -3,7 +3,6 @@
 Knows: what becomes of each event. Does not know: HTTP, where events are kept, what follows from them.
 """
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,9 +16,7 @@ from service.feedback.ledger import Entry
 from service.feedback.shown import Shown, ShownProduct
 from service.feedback.ubi import Accepted, Rules
 from service.telemetry import Telemetry
-
-AT_A_TIME = 64
-"""Others are heard after so many."""
+from service.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +60,14 @@ class Intake:
         """
         accepted: list[Accepted] = []
         refused: list[tuple[int, EventRefused]] = []
+        turns = Turns()
         for index, item in enumerate(items):
-            if index % AT_A_TIME == AT_A_TIME - 1:
-                await asyncio.sleep(0)
+            await turns.rest()
             try:
                 accepted.append(self._read(item))
             except EventRefused as error:
                 refused.append((index, error))
-        await self._register(accepted)
+        await self._register(accepted, turns)
         news = (
             await self._ledger.append(
                 [Entry(each.once, each.event.client, each.event.user, each.content) for each in accepted]
@@ -87,7 +84,7 @@ class Intake:
             raise item
         return ubi.read(item, self._clock(), self._rules)
 
-    async def _register(self, accepted: Sequence[Accepted]) -> None:
+    async def _register(self, accepted: Sequence[Accepted], turns: Turns) -> None:
         """Have it known which products queries showed, where no answer of ours did: that tells more of them."""
         found = [each for each in accepted if each.hits and each.event.query_id]
         queries = {shown.key(each.event.query_id, products=True): each for each in found}
@@ -97,6 +94,7 @@ class Intake:
                 scopes = (query_scope(query.event.query), EVERYTHING)
                 products = [ShownProduct(hit, {}) for hit in query.hits]
                 self._ledger.show(key, shown.encode(Shown(scopes, {}, products)))
+                await turns.rest()
 
     def _count(self, taken: Taken) -> None:
         reasons = Counter(error.reason for _, error in taken.refused)

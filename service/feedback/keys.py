@@ -9,8 +9,9 @@ Knows: how names, values, queries and kinds become keys; the keyed hash of ids. 
 """
 
 import hmac
-import unicodedata
 from hashlib import blake2b, sha256
+
+from service.normalising import nfkc
 
 EVERYTHING = "scope:all"
 POSITIONS = "positions"
@@ -85,7 +86,7 @@ def hashed(identifier: str, secret: bytes) -> str:
 
 
 def _plain(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return " ".join(nfkc(text).casefold().split())
 
 
 def _digest(text: str) -> str:

@@ -213,8 +213,10 @@ def without_cue(text: str, spans: Sequence[Span], start: int, end: int, *, apart
     Empty where nothing else is of it. Where only what stands `apart` counts, "no mint" is left whole.
     """
     for first, last in spans:
+        if last <= start or end <= first - LONGEST_CUE:
+            continue
         cue = ASIDE.search(text, max(0, first - LONGEST_CUE), first)
-        if not cue or end <= cue.start() or last <= start:
+        if not cue or end <= cue.start():
             continue
         is_apart = bool(cue["apart"] or cue["han_apart"])
         if (apart and not is_apart) or (start < cue.start() and not is_apart) or words(text[last:end]):

@@ -37,7 +37,7 @@ NO = listed("no n false none without unavailable unsupported ✗ ✘ 否 无 不
 }
 UNKNOWN = frozenset(["", "-", "--", "n/a", "na", "nan", "null", "unknown", "?"])
 
-SEPARATOR = re.compile(r"\s*(?:[|;\n、，；&]|,(?![0-9])|(?<![0-9 ])/(?![0-9 ]))\s*")
+SEPARATOR = re.compile(r"[|;\n、，；&]|,(?![0-9])|(?<![0-9 ])/(?![0-9 ])")
 BESIDE_NUMBERS = listed(
     "about approximately around ca costing each eu for in is it number of old only the to uk us wide long tall high"
     " deep thick"

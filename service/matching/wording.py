@@ -4,8 +4,9 @@ Knows: words, the formula and its constants. Does not know: where cosines come f
 """
 
 import re
-import unicodedata
 from collections.abc import Set
+
+from service.normalising import nfkc
 
 FLOOR = 0.3
 """The cosine of texts that have nothing to do with each other, about; it becomes 0."""
@@ -29,12 +30,12 @@ def listed(text: str) -> frozenset[str]:
 
 def normalised(text: str) -> str:
     """The text as it is compared: compatibility forms made plain, whatever the case and the white space."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return " ".join(nfkc(text).casefold().split())
 
 
 def words(text: str) -> list[str]:
     """The words in lower case, a plural's s left off, compatibility forms (ｒｅｄ) made plain."""
-    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    plain = text if text.isascii() else nfkc(text)
     return [_singular(word) for word in WORD.findall(plain.lower())]
 
 

@@ -1,0 +1,48 @@
+"""Long work lets others be heard, and ends with its deadline."""
+
+import asyncio
+import math
+import time
+
+import pytest
+
+from service import turns
+from service.errors import DeadlineExceeded
+from service.turns import Turns
+
+
+def heard(rests: int) -> int:
+    """How often another task goes on while work rests so often."""
+
+    async def run() -> int:
+        heard = 0
+
+        async def other() -> None:
+            nonlocal heard
+            while True:
+                heard += 1
+                await asyncio.sleep(0)
+
+        task, work = asyncio.create_task(other()), Turns()
+        for _ in range(rests):
+            await work.rest()
+        task.cancel()
+        return heard
+
+    return asyncio.run(run())
+
+
+def test_work_rests_when_its_turn_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "TURN_S", 0.0)
+    assert heard(50) >= 49
+
+
+def test_work_does_not_rest_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "TURN_S", math.inf)
+    assert heard(50) == 0
+
+
+def test_work_ends_with_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "TURN_S", 0.0)
+    with pytest.raises(DeadlineExceeded, match="not done within the request's time"):
+        asyncio.run(Turns(time.monotonic() - 1).rest())
