@@ -44,7 +44,10 @@ TEXT_OPTIONS = ("base", "languages", "max_query_tokens", "max_attribute_tokens")
 TOKENS = ("service/naming", "service/text")
 SCORES = (*TOKENS, "service/model", "service/scoring")
 """What of the service texts become tokens by, and scores."""
-READERS = ("readers", "service/feedback/actions", "service/feedback/keys", "service/feedback/ubi")
+READERS = (
+    *("readers", "service/feedback/actions", "service/feedback/keys", "service/feedback/ubi"),
+    "service/normalising",
+)
 """The readers with what of the service they read events by."""
 
 
@@ -167,7 +170,7 @@ def stages(config: Config) -> dict[str, Stage]:
             ("pictures", "seed", "value_threshold", *TEXT_OPTIONS),
             (
                 *("pictures", "lessons", "gating", "fusion", "filling", "products"),
-                *(*SCORES, "service/denial", "service/matching", "service/pictures"),
+                *(*SCORES, "service/denial", "service/matching", "service/normalising", "service/pictures"),
             ),
             lambda out: write_pictures(config, quantised, out),
         ),

@@ -4,7 +4,6 @@ Knows: products in our own form, the files of two public catalogues, which of th
 product (identifiers, dates, pictures), how a kind of product is told from a title. Does not know: queries, records.
 """
 
-import gzip
 import json
 import re
 import zipfile
@@ -16,7 +15,7 @@ from typing import Any
 
 from model_export import products
 from model_export.products import Product
-from model_export.records import BadRecord
+from model_export.records import BadRecord, lines_of
 
 KIND = "product type"
 """What the kind is called where it stands among the attributes of a product."""
@@ -106,19 +105,18 @@ def _esci(path: Path) -> Iterator[CatalogueProduct]:
 
     The kind is the last category that is no generic one and not the first, which is a department.
     """
-    with gzip.open(path) as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                product = json.loads(line.decode())
-                kinds = [name.lower() for name in product["category"][1:]]
-                attributes = {name: product[name] for name in ("brand", "color", "price")}
-                yield CatalogueProduct(
-                    *_named(product["asin"], product["title"]),
-                    next((kind for kind in reversed(kinds) if kind not in GENERIC), None),
-                    {name: text for name, value in attributes.items() if (text := _text(value))},
-                )
-            except (ValueError, KeyError, TypeError) as error:
-                raise BadRecord(f"{path.name}, line {number}: no product of the ESCI extract: {error!r}") from error
+    for number, line in enumerate(lines_of(path), start=1):
+        try:
+            product = json.loads(line.decode())
+            kinds = [name.lower() for name in product["category"][1:]]
+            attributes = {name: product[name] for name in ("brand", "color", "price")}
+            yield CatalogueProduct(
+                *_named(product["asin"], product["title"]),
+                next((kind for kind in reversed(kinds) if kind not in GENERIC), None),
+                {name: text for name, value in attributes.items() if (text := _text(value))},
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise BadRecord(f"{path.name}, line {number}: no product of the ESCI extract: {error!r}") from error
 
 
 def _named(name: Any, title: Any) -> tuple[str, str]:

@@ -57,7 +57,7 @@ def answered(
         part = by_length[first : first + BATCH_ROWS]
         for index, scores in zip(part, model.run([queries_rows[index][1] for index in part]), strict=True):
             query = queries_rows[index][0]
-            pairs = scoring.pair_scores(scores, query.word_of, threshold=threshold, parting=query.parting)
+            pairs = scoring.pair_scores(scores, query.word_of, threshold=threshold, conjunctions=query.conjunctions)
             yield index, query, pairs
 
 

@@ -17,9 +17,11 @@ attributes by itself: it teaches through the ranking of its products alone.
 Knows: the record, its checks, its file form. Does not know: where records come from.
 """
 
+import gzip
 import json
 import re
 import sys
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,6 +170,15 @@ def dump(record: Record) -> dict[str, Any]:
     }
     products = [{"gain": p.gain, "title": p.title, "values": list(p.values)} for p in record.products]
     return content | {"products": products} if products else content
+
+
+def lines_of(path: Path) -> Iterator[bytes]:
+    """The lines of a file, gzipped where it is named so. Raises BadRecord for no gzip, or only the beginning of one."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
+        try:
+            yield from lines
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise BadRecord(f"{path.name} is not a whole gzip file: {error}") from error
 
 
 def read(path: Path) -> Iterator[Record]:

@@ -38,13 +38,12 @@ def hashes(inputs: Iterable[Path]) -> dict[str, str]:
     return found
 
 
-def output(folder: Path) -> Path:
-    """The folder, made where there is none. Raises StageFailed: call it before the work whose results go there."""
+def make(folder: Path) -> None:
+    """Make a folder where there is none. Raises StageFailed: to be asked before the work whose results go there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StageFailed(f"{folder} cannot be a folder: {error.strerror}; name another") from error
-    return folder
 
 
 def code(*modules: str) -> dict[str, str]:

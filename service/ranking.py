@@ -108,7 +108,7 @@ class Ranker:
         but for attributes that `preferences` name.
         """
         self._weigher.tokens(query)  # which refuses an unreadable query, also where there is nothing to weigh
-        wishes = Wishes(query, self._parser, self._formula)
+        wishes, turns = Wishes(query, self._parser, self._formula), Turns(deadline)
         names, weighting, degraded = attributes_of(products), None, ""
         if names:
             weighting = await self._weigher.weigh(
@@ -125,13 +125,13 @@ class Ranker:
             for found in (*weighting.attributes, *weighting.hidden):  # a hidden one lends what is stated of it
                 wishes.state(found.attribute, found.values)
                 wishes.name(found.attribute, self._plain(found.attribute))
+                await turns.rest()
         if wishes.unread():
-            measured = await _collected((wishes.measured(product) for product in products), Turns(deadline))
+            measured = await _collected((wishes.measured(product) for product in products), turns)
             wishes.measure({name: self._plain(name) for name in names}, chain.from_iterable(measured))
         try:
             async with while_scoring or nullcontext():
                 by = wanted_by(time.monotonic(), deadline, fallback=fallback)
-                turns = Turns(by)
                 await self._join(wishes, names, preferences or {}, partial(self._embedder.vectors, deadline=by), turns)
                 _learn(wishes, weighting, preferences or ())
                 read = await _read(wishes, products, turns)
@@ -140,14 +140,13 @@ class Ranker:
         except (Overloaded, ModelFailed, DeadlineExceeded) as error:
             if not fallback:
                 raise
-            turns = Turns(deadline)
             await self._join(wishes, names, preferences or {}, _apart, turns)
             _learn(wishes, weighting, preferences or ())
             read, cosine = await _read(wishes, products, turns), _no_cosine
             if not degraded:  # else the weigher has counted this answer
                 self._telemetry.degraded.labels(error.code).inc()
                 degraded = error.code
-        turns, scored = Turns(deadline), []
+        scored = []
         for each in read:
             scored.append(wishes.scored(each, cosine))
             await turns.rest()

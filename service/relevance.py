@@ -45,7 +45,7 @@ from service.matching.parsing import Found, Parser, Value, Wanted
 from service.matching.quantities import DIGIT, Quantity, kinds, read_quantities
 
 OR = re.compile(r"\bor\b|\bnor\b|/|或|还是", re.IGNORECASE)
-OR_WITHIN = re.compile(r"\s*(?:\bn?or\b|或者?|还是)\s*", re.IGNORECASE)
+OR_WITHIN = re.compile(r"\bn?or\b|或者?|还是", re.IGNORECASE)
 """Within one value, where "/" may be of a number."""
 SAYING_YES = wording.listed("available can doe has have include included is support supported with 是 否 有")
 """Of the name of a yes or no, what says nothing of what it asks."""
@@ -234,7 +234,7 @@ class Wishes:
         apart = [(a, b) for a, b in cuts if not any(a < each.end and each.start < b for each in self._quantities)]
         if apart:
             bounds = [start, *(bound for cut in apart for bound in cut), end]
-            parts = (self._query[a:b] for a, b in zip(bounds[::2], bounds[1::2], strict=True))
+            parts = (self._query[a:b].strip() for a, b in zip(bounds[::2], bounds[1::2], strict=True))
             yield from filter(None, parts)
 
     def _without_cues(self, values: Iterable[Stated]) -> Iterator[Stated]:

@@ -80,23 +80,23 @@ class PairScore(NamedTuple):
 
 
 def pair_scores(
-    scores: RowScores, word_of: Sequence[int], *, threshold: float, parting: Collection[int] = ()
+    scores: RowScores, word_of: Sequence[int], *, threshold: float, conjunctions: Collection[int] = ()
 ) -> list[PairScore]:
     """One score for each candidate of a row, in their order; `word_of` names each query token's word.
 
     A value is a run of words whose probability is at least `threshold`, or `BETWEEN` for one with such words on both
-    sides that is not among the `parting` ones: a word's logit is the mean over its tokens, a run's confidence the mean
+    sides that is not among the `conjunctions`: a word's logit is the mean over its tokens, a run's confidence the mean
     over its words.
     """
     least = math.log(threshold / (1 - threshold))
     return [
-        PairScore(logit, _spans(values, word_of, least, parting) if values and max(values) >= least else ())
+        PairScore(logit, _spans(values, word_of, least, conjunctions) if values and max(values) >= least else ())
         for logit, values in zip(scores.logits.tolist(), scores.value_logits.tolist(), strict=True)
     ]
 
 
 def _spans(
-    values: Sequence[float], word_of: Sequence[int], least: float, parting: Collection[int]
+    values: Sequence[float], word_of: Sequence[int], least: float, conjunctions: Collection[int]
 ) -> tuple[ValueSpan, ...]:
     """The spans that words of at least so large a logit make; `values` are the logits of the query's tokens."""
     of_words: dict[int, list[float]] = {}
@@ -105,7 +105,7 @@ def _spans(
     means = [(word, sum(logits) / len(logits)) for word, logits in of_words.items()]
     sure = [mean >= least for _, mean in means]
     joins = [
-        a and b and mean >= _BETWEEN and word not in parting
+        a and b and mean >= _BETWEEN and word not in conjunctions
         for a, b, (word, mean) in zip(sure, sure[2:], means[1:-1], strict=False)
     ]
     held = [one or other for one, other in zip(sure, [False, *joins, False], strict=False)]

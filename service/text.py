@@ -27,7 +27,7 @@ Feed = dict[str, NDArray[np.int64]]
 PADDING_BLOCK = -1
 PARTING = frozenset("-–—,;:|/，、；：")
 """Words that part others, and end no value."""
-CONJUNCTIONS = frozenset({"or", "nor", "and", "&", "/", "或", "和", "与", "及", "、"})
+CONJUNCTIONS = frozenset({"or", "nor", "and", "/", "或", "和", "与", "及", "、"})
 """Words that stand between two values rather than within one."""
 ROW_TOKENS, LEAST_ROOM = 128, 32
 """Longer rows are split, but a row has so much room for candidates behind the longest query. Up to 128 tokens the int8
@@ -39,7 +39,7 @@ class QueryTokens:
     """A tokenised query. `ids` begins with [CLS] and ends with [SEP].
 
     `starts` and `ends` say where each word stands in the text as it was given, in Unicode code points;
-    `word_of` the index of the word that each token between [CLS] and [SEP] belongs to; `parting` which words are
+    `word_of` the index of the word that each token between [CLS] and [SEP] belongs to; `conjunctions` which words are
     conjunctions. `truncated` says that the text goes on where the tokens end.
     """
 
@@ -48,7 +48,7 @@ class QueryTokens:
     ends: tuple[int, ...]
     word_of: tuple[int, ...]
     truncated: bool = False
-    parting: frozenset[int] = frozenset()
+    conjunctions: frozenset[int] = frozenset()
 
     @property
     def words(self) -> list[tuple[int, int]]:
@@ -63,7 +63,9 @@ class QueryTokens:
             if first <= word < end
         ]
         ids = (self.ids[0], *(token for token, _ in kept), self.ids[-1])
-        return QueryTokens(ids, self.starts[first:end], self.ends[first:end], tuple(word for _, word in kept))
+        conjunctions = frozenset(word - first for word in self.conjunctions if first <= word < end)
+        words = self.starts[first:end], self.ends[first:end], tuple(word for _, word in kept)
+        return QueryTokens(ids, *words, conjunctions=conjunctions)
 
 
 AttributeTokens = tuple[int, ...]
@@ -159,9 +161,9 @@ class Tokenizer:
             word_of.append(len(starts) - 1)
         truncated = len(encoding.ids) > self._max_query
         words = tuple(starts), tuple(ends), tuple(word_of)
-        return QueryTokens((self._cls, *ids, self._sep), *words, truncated, self._parting(ids, word_of))
+        return QueryTokens((self._cls, *ids, self._sep), *words, truncated, self._conjunctions_of(ids, word_of))
 
-    def _parting(self, ids: Sequence[int], word_of: Sequence[int]) -> frozenset[int]:
+    def _conjunctions_of(self, ids: Sequence[int], word_of: Sequence[int]) -> frozenset[int]:
         """The words that are a conjunction, whole: "or" is also how "oreo" begins."""
         if self._conjunctions.isdisjoint(ids):
             return frozenset()

@@ -360,7 +360,9 @@ class Weigher:
 
         def read(scores: list[RowScores]) -> dict[bytes, PairScore]:
             found = [
-                scoring.pair_scores(row, query.word_of, threshold=self._value_threshold, parting=query.parting)
+                scoring.pair_scores(
+                    row, query.word_of, threshold=self._value_threshold, conjunctions=query.conjunctions
+                )
                 for row in scores
             ]
             new = dict(zip(attributes, chain.from_iterable(found), strict=True))

@@ -91,6 +91,8 @@ def read(text: str) -> list[list[tuple[float, float, str]]]:
         ("watch $50 max", (-INF, 50, "dollars")),
         ("watch 50 dollars tops, black", (-INF, 50, "dollars")),
         ("watch $50 maxi", (50, 50, "dollars")),
+        ("$20 tops for women", (20, 20, "dollars")),
+        ("$30 max factor mascara", (30, 30, "dollars")),
         ("watch, maximum 200 g", (-INF, 200, "weight")),
         ("load max of 20 kg", (-INF, 20, "weight")),
         ("load max: 20 kg", (-INF, 20, "weight")),

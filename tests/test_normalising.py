@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from service.normalising import MOST_MARKS, PIECE, nfkc
 
-WORDS = st.text(st.sampled_from("a é e\u0301 ｶﾞ ﬁ ㎏ 각 \u1112\u1161\u11ab \u0316 \u0301 红 ① नि"), max_size=40)
+LETTERS = ["a", " ", "é", "e\u0301", "o\u0316\u0301", "ｶﾞ", "ﬁ", "㎏", "각", "\u1112\u1161\u11ab", "红", "①", "नि"]
+WORDS = st.lists(st.sampled_from(LETTERS), max_size=20).map("".join)
 
 
 @given(st.lists(WORDS, max_size=6).map(" ".join), st.integers(0, 2 * PIECE))

@@ -91,7 +91,7 @@ def test_an_unsure_word_between_two_of_a_value_belongs_to_it(logits: list[float]
 
 def test_a_word_that_parts_values_joins_none() -> None:
     row = RowScores(np.zeros(1, np.float32), np.array([[4.0, -0.5, 4.0, 0.9, 4.0]], np.float32), NOWHERE)
-    (score,) = pair_scores(row, range(5), threshold=0.65, parting={1, 3})
+    (score,) = pair_scores(row, range(5), threshold=0.65, conjunctions={1, 3})
     assert [(span.first, span.last) for span in score.spans] == [(0, 0), (2, 4)]
 
 

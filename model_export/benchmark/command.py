@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from model_export import config as configuration
-from model_export.stage import output, sha256
+from model_export.stage import make, sha256
 from service.bundle import default_folder, open_bundle
 
 JSON, PAGE = "evaluation.json", "evaluation.html"
@@ -71,7 +71,7 @@ def evaluate(
     What needs torch is imported once the bundle is known to be one.
     """
     bundle = open_bundle(bundle_folder or default_folder())
-    output(out)
+    make(out)
     from model_export.benchmark import page, suites
     from model_export.benchmark.answers import Answers
     from model_export.benchmark.judge import Judge

@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from model_export.stage import StageFailed, output
+from model_export.stage import StageFailed, make
 from service.bundle import Bundle, open_bundle
 from service.model import open_graph
 from service.text import Tokenizer
@@ -45,7 +45,7 @@ def compare(a: Path, b: Path, requests: Path, out: Path, *, most: int = MOST_REQ
     if most < 1:
         raise StageFailed(f"--most {most} asks for no request: give at least 1")
     bundles = open_bundle(a), open_bundle(b)
-    output(out)
+    make(out)
     from model_export.benchmark.judge import Judge
     from model_export.comparing import page
     from model_export.comparing import requests as reading

@@ -59,7 +59,9 @@ class Reader:
         for (place, _), scores in zip(laid, self._scores([row for _, row in laid]), strict=True):
             text, query = asked[place][0], queries[place]
             denial = Denial(text)
-            pairs = scoring.pair_scores(scores, query.word_of, threshold=self.threshold, parting=query.parting)
+            pairs = scoring.pair_scores(
+                scores, query.word_of, threshold=self.threshold, conjunctions=query.conjunctions
+            )
             for pair in pairs:
                 name = normalised(self.tokenizer.plain(asked[place][1][len(found[place])]))
                 told = denial.uncued(values(text, query, pair.spans))

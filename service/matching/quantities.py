@@ -74,8 +74,8 @@ AT_LEAST = re.compile(
     re.IGNORECASE,
 )
 OR_LESS = re.compile(rf"\s*(?:(?:or|and) (?:under|below|{LESS})\b|以下|以内|之内)", re.IGNORECASE)
-MONEY_AT_MOST = re.compile(r"\s*(?:max(?:imum)?|tops)\b", re.IGNORECASE)
-"""Behind another amount it is a part of a name: "20v max"."""
+MONEY_AT_MOST = re.compile(r"\s*(?:max(?:imum)?|tops)(?=\s*(?:$|[,;.!?)]))", re.IGNORECASE)
+"""Behind another amount it is a part of a name ("20v max"), before a word what is wanted ("$20 tops for women")."""
 OR_MORE = re.compile(rf"\s*(?:(?:or|and) (?:over|above|up|{MORE})\b|\+|以上|起)", re.IGNORECASE)
 PACK_OF = re.compile(r"\b(?:pack|set|box|case|lot|bundle|bag)s? of\s*$", re.IGNORECASE)
 BETWEEN = re.compile(r"\bbetween\s*$", re.IGNORECASE)
