@@ -89,6 +89,13 @@ def test_esci_kinds_are_no_generic_category(tmp_path: Path, path: list[str], kin
     assert product.kind == kind
 
 
+def test_a_cut_file_of_esci_is_refused_by_name(tmp_path: Path) -> None:
+    file = write_esci(tmp_path, MATTRESS) / "products.jsonl.gz"
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(BadRecord, match=r"products\.jsonl\.gz is not a whole gzip file"):
+        list(catalogues.read(tmp_path))
+
+
 def test_chorus_attributes_lose_their_prefixes_and_units_and_are_text(tmp_path: Path) -> None:
     (product,) = catalogues.read(write_chorus(tmp_path, TONER))
     assert product.attributes == {
