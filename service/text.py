@@ -81,8 +81,8 @@ class Value(NamedTuple):
 
 
 def values(text: str, query: QueryTokens, spans: Iterable[tuple[int, int, float]]) -> tuple[Value, ...]:
-    """The words that spans (first word, last word, confidence) of a tokenised text stand for, without dashes and
-    the like around them.
+    """The words that spans (first word, last word, confidence) of a tokenised text stand for, without dashes,
+    conjunctions and the like around them.
 
     A span beyond the words is left out: a cache may hold anything.
     """
@@ -94,9 +94,13 @@ def values(text: str, query: QueryTokens, spans: Iterable[tuple[int, int, float]
 def _bared(text: str, query: QueryTokens, span: tuple[int, int, float]) -> tuple[int, int, float]:
     """The span without words at its ends that only part others; one such word alone stays."""
     first, last, confidence = span
-    while first < last and text[query.starts[last] : query.ends[last]] in PARTING:
+
+    def parts(word: int) -> bool:
+        return word in query.conjunctions or text[query.starts[word] : query.ends[word]] in PARTING
+
+    while first < last and parts(last):
         last -= 1
-    while first < last and text[query.starts[first] : query.ends[first]] in PARTING:
+    while first < last and parts(first):
         first += 1
     return first, last, confidence
 

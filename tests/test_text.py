@@ -72,6 +72,12 @@ def test_a_value_ends_in_no_dash_or_comma(tokenizer: Tokenizer) -> None:
     assert [each.text for each in values(text, query, [(1, 1, 0.9), (3, 4, 0.5)])] == ["-", ","]
 
 
+def test_a_value_ends_in_no_conjunction(tokenizer: Tokenizer) -> None:
+    text = "size 8 or 9 and red"
+    query = tokenizer.query(text)
+    assert [each.text for each in values(text, query, [(2, 3, 0.9), (3, 4, 0.8), (1, 3, 0.9)])] == ["9", "9", "8 or 9"]
+
+
 def test_the_longest_query_leaves_room_for_candidates(tokenizer: Tokenizer) -> None:
     assert longest_row(tokenizer.query("rug")) == 128
     assert longest_row(tokenizer.query("rug " * 500)) == 384 + 32
