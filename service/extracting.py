@@ -145,16 +145,17 @@ class Extractor:
         """The nearest entry to each (value, attribute); texts are embedded where no entry reads the same."""
         nearest: dict[tuple[str, str], Nearest] = {}
         turns = Turns(deadline)
-        for key, entries in wanted.items():
-            plain = normalised(key[0])
-            if same := next((entry for entry in entries if normalised(entry) == plain), None):
-                nearest[key] = Nearest(same, 1.0)
+        read: dict[str, str] = {}
+        for text in dict.fromkeys(chain((text for text, _ in wanted), chain.from_iterable(wanted.values()))):
+            read[text] = normalised(text)
             await turns.rest()
+        for key, entries in wanted.items():
+            if same := next((entry for entry in entries if read[entry] == read[key[0]]), None):
+                nearest[key] = Nearest(same, 1.0)
         left = {key: entries for key, entries in wanted.items() if key not in nearest}
         if not left:
             return nearest
-        read = {text: normalised(text) for key, entries in left.items() for text in (key[0], *entries)}
-        texts = list(dict.fromkeys(read.values()))
+        texts = list(dict.fromkeys(read[text] for key, entries in left.items() for text in (key[0], *entries)))
         vectors = dict(zip(texts, await self._embedder.vectors(texts, deadline=deadline), strict=True))
         wants: dict[str, Wanted] = {}
         for entry in dict.fromkeys(chain.from_iterable(left.values())):
