@@ -21,7 +21,7 @@ from service.denial import Denial, ruled_out, surest
 from service.embedding import Embedder
 from service.errors import BadInput, DeadlineExceeded, NoVocabulary
 from service.matching.nearest import most_agreeing
-from service.matching.parsing import Parser, Wanted
+from service.matching.parsing import Parser
 from service.matching.wording import normalised
 from service.pictures import FIELD, Evidence, Pictures, Source, Stated, similarities, unit_vector
 from service.text import Value
@@ -108,10 +108,7 @@ class Extractor:
                 raise
             raise BadInput("the text holds nothing that can be read", "text") from error
         turns, denial = Turns(deadline), Denial(text)
-        stated: list[list[Value]] = []
-        for found in self._weigher.values(weighing):
-            stated.append(denial.uncued(found))
-            await turns.rest()
+        stated = await turns.collect(map(denial.uncued, self._weigher.values(weighing)))
         negated = denial.denied(chain.from_iterable(stated))
         wanted = {
             (value.text, attribute): vocabulary[attribute]
@@ -125,11 +122,11 @@ class Extractor:
             if attribute in vocabulary
         }
         async with while_scoring or nullcontext():
-            nearest = await self._nearest(wanted, deadline)
+            nearest = await self._nearest(wanted, turns, deadline)
             chosen = await self._chosen(*seen, text, surest_of, vocabulary, deadline) if seen else {}
         if time.monotonic() > deadline:
             raise DeadlineExceeded("the answer was ready too late for the request's time")
-        told = [
+        found = [
             tuple(StatedValue(value, nearest.get((value.text, attribute)), value in negated) for value in values)
             for attribute, values in zip(attributes, stated, strict=True)
         ]
@@ -137,18 +134,15 @@ class Extractor:
             if attribute in chosen and normalised(chosen[attribute].entry) in ruled_out(values, negated):
                 del chosen[attribute]
         hits = len(stated) - weighing.misses
-        return Extraction(tuple(told), weighing.tokens.truncated, hits, weighing.misses, chosen)
+        return Extraction(tuple(found), weighing.tokens.truncated, hits, weighing.misses, chosen)
 
     async def _nearest(
-        self, wanted: Mapping[tuple[str, str], Sequence[str]], deadline: float
+        self, wanted: Mapping[tuple[str, str], Sequence[str]], turns: Turns, deadline: float
     ) -> dict[tuple[str, str], Nearest]:
         """The nearest entry to each (value, attribute); texts are embedded where no entry reads the same."""
         nearest: dict[tuple[str, str], Nearest] = {}
-        turns = Turns(deadline)
-        read: dict[str, str] = {}
-        for text in dict.fromkeys(chain((text for text, _ in wanted), chain.from_iterable(wanted.values()))):
-            read[text] = normalised(text)
-            await turns.rest()
+        asked = dict.fromkeys(chain((text for text, _ in wanted), *wanted.values()))
+        read = dict(zip(asked, await turns.collect(map(normalised, asked)), strict=True))
         for key, entries in wanted.items():
             if same := next((entry for entry in entries if read[entry] == read[key[0]]), None):
                 nearest[key] = Nearest(same, 1.0)
@@ -157,10 +151,9 @@ class Extractor:
             return nearest
         texts = list(dict.fromkeys(read[text] for key, entries in left.items() for text in (key[0], *entries)))
         vectors = dict(zip(texts, await self._embedder.vectors(texts, deadline=deadline), strict=True))
-        wants: dict[str, Wanted] = {}
-        for entry in dict.fromkeys(chain.from_iterable(left.values())):
-            wants[entry] = self._parser.wanted(read[entry])
-            await turns.rest()
+        distinct = dict.fromkeys(chain(*left.values()))
+        parsed = await turns.collect(self._parser.wanted(read[entry]) for entry in distinct)
+        wants = dict(zip(distinct, parsed, strict=True))
         for key, entries in left.items():
             cosines = np.stack([vectors[read[entry]] for entry in entries]) @ vectors[read[key[0]]]
             stored = [wants[entry] for entry in entries]

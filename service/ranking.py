@@ -12,12 +12,12 @@ Knows: the order of these steps, what to do when texts cannot be embedded. Does 
 import math
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +33,6 @@ from service.weighting import Weigher, Weighting, wanted_by
 
 MOST_ATTRIBUTES = 256
 """So many names are weighed, those that most products have first."""
-
-_Item = TypeVar("_Item")
 
 Preferences = Mapping[str, Mapping[str, float]]
 """How strongly each value of an attribute is wanted, in [-1, 1], by the attribute's name."""
@@ -127,8 +125,8 @@ class Ranker:
                 wishes.name(found.attribute, self._plain(found.attribute))
                 await turns.rest()
         if wishes.unread():
-            measured = await _collected((wishes.measured(product) for product in products), turns)
-            wishes.measure({name: self._plain(name) for name in names}, chain.from_iterable(measured))
+            measured = await turns.collect(chain.from_iterable(map(wishes.measured, products)))
+            wishes.measure({name: self._plain(name) for name in names}, measured)
         try:
             async with while_scoring or nullcontext():
                 by = wanted_by(time.monotonic(), deadline, fallback=fallback)
@@ -146,10 +144,7 @@ class Ranker:
             if not degraded:  # else the weigher has counted this answer
                 self._telemetry.degraded.labels(error.code).inc()
                 degraded = error.code
-        scored = []
-        for each in read:
-            scored.append(wishes.scored(each, cosine))
-            await turns.rest()
+        scored = await turns.collect(wishes.scored(each, cosine) for each in read)
         if time.monotonic() > deadline:
             raise DeadlineExceeded("the answer was ready too late for the request's time")
         ranked = sorted(map(RankedProduct, range(len(scored)), scored), key=lambda each: -each.scored.score)
@@ -179,10 +174,9 @@ class Ranker:
         for name, like in likes(stated):
             wishes.borrow(name, like)
         found = {name: like for name, like in likes([*preferences]) if not wishes.wanted(name)}
-        liked = list(dict.fromkeys(found.values()))
-        wanted = await _collected((wishes.preferring(preferences[like]) for like in liked), turns)
+        wanted = {like: await turns.collect(wishes.preferring(preferences[like])) for like in set(found.values())}
         for name, like in found.items():
-            wishes.prefer(name, wanted[liked.index(like)])
+            wishes.prefer(name, wanted[like])
 
     async def _cosine(self, texts: Iterable[str], by: float) -> Cosine:
         """What tells the cosine of any two of these texts."""
@@ -221,22 +215,10 @@ def _is_readable(text: str) -> bool:
 async def _read(wishes: Wishes, products: Sequence[Product], turns: Turns) -> list[Read]:
     """The products beside what is wanted."""
     read = []
-    for product, compared in zip(products, await _collected(map(wishes.compared, products), turns), strict=True):
-        read.append(wishes.read(product, compared))
+    for product in products:
+        read.append(wishes.read(product, await turns.collect(wishes.compared(product))))
         await turns.rest()
     return read
-
-
-async def _collected(each: Iterable[Iterator[_Item]], turns: Turns) -> list[list[_Item]]:
-    """What each gives; whenever it is time in between, others are heard."""
-    collected: list[list[_Item]] = []
-    for items in each:
-        collected.append([])
-        for item in items:
-            collected[-1].append(item)
-            await turns.rest()
-        await turns.rest()
-    return collected
 
 
 async def _apart(texts: Sequence[str]) -> NDArray[np.float32]:

@@ -44,9 +44,9 @@ from service.matching.negation import (
 from service.matching.parsing import Found, Parser, Value, Wanted
 from service.matching.quantities import DIGIT, Quantity, kinds, read_quantities
 
-OR = re.compile(r"\bor\b|\bnor\b|/|或|还是", re.IGNORECASE)
 OR_WITHIN = re.compile(r"\bn?or\b|或者?|还是", re.IGNORECASE)
 """Within one value, where "/" may be of a number."""
+OR = re.compile(f"{OR_WITHIN.pattern}|/", re.IGNORECASE)
 SAYING_YES = wording.listed("available can doe has have include included is support supported with 是 否 有")
 """Of the name of a yes or no, what says nothing of what it asks."""
 YES, NO = "yes", "no"

@@ -312,6 +312,25 @@ def run(work: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(bounded())
 
 
+class Bystander:
+    """Another task of the loop, which counts how often it is `heard`; an async context manager."""
+
+    def __init__(self) -> None:
+        self.heard = 0
+
+    async def __aenter__(self) -> "Bystander":
+        self._task = asyncio.create_task(self._go_on())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+
+    async def _go_on(self) -> None:
+        while True:
+            self.heard += 1
+            await asyncio.sleep(0)
+
+
 async def until(condition: Callable[[], object]) -> None:
     """Let others work until the condition holds; fail when it does not within a time."""
     deadline = monotonic() + 10

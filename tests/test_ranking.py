@@ -1,12 +1,11 @@
 """The steps from a query and products to an order: whose value counts for whom, what is left when the model is not."""
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
-from fakes import FakeScorer, FakeSecondLevel, run
+from fakes import Bystander, FakeScorer, FakeSecondLevel, run
 from numpy.typing import NDArray
 
 from service import turns
@@ -215,21 +214,15 @@ def test_others_are_heard_while_much_is_read(
 ) -> None:
     class Listens(Directions):
         async def vectors(self, texts: Sequence[str], *, deadline: float) -> NDArray[np.float32]:
-            self.heard_before = heard
+            self.heard_before = other.heard
             return await super().vectors(texts, deadline=deadline)
 
-    heard = 0
-
-    async def other() -> None:
-        nonlocal heard
-        while True:
-            heard += 1
-            await asyncio.sleep(0)
+    other = Bystander()
 
     async def work() -> None:
-        embedder, talks = Listens(NAMES), asyncio.create_task(other())
-        await ranker(tokenizer, parser, embedder).rank("red rug", products, preferences=preferences)
-        talks.cancel()
+        embedder = Listens(NAMES)
+        async with other:
+            await ranker(tokenizer, parser, embedder).rank("red rug", products, preferences=preferences)
         assert embedder.heard_before >= times
 
     monkeypatch.setattr(turns, "TURN_S", 0.0)

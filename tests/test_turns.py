@@ -5,6 +5,7 @@ import math
 import time
 
 import pytest
+from fakes import Bystander
 
 from service import turns
 from service.errors import DeadlineExceeded
@@ -15,19 +16,11 @@ def heard(rests: int) -> int:
     """How often another task goes on while work rests so often."""
 
     async def run() -> int:
-        heard = 0
-
-        async def other() -> None:
-            nonlocal heard
-            while True:
-                heard += 1
-                await asyncio.sleep(0)
-
-        task, work = asyncio.create_task(other()), Turns()
-        for _ in range(rests):
-            await work.rest()
-        task.cancel()
-        return heard
+        work = Turns()
+        async with Bystander() as other:
+            for _ in range(rests):
+                await work.rest()
+            return other.heard
 
     return asyncio.run(run())
 

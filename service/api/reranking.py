@@ -24,10 +24,8 @@ from service.api.ranking import MAX_PRODUCT_ATTRIBUTES, MAX_PRODUCTS, AnyValue, 
 from service.api.schemas import Attribute, Query, Wire, check_nul
 from service.api.state import state
 from service.ranking import Ranking
-from service.relevance import Product
+from service.relevance import MOST_TEXT, Product
 
-MAX_DOCUMENT_CHARACTERS = 20_000
-"""Of a longer document the rest is not looked at."""
 STEEPNESS, MIDDLE = 6.0, 0.5
 """Of the logistic function: a score of `MIDDLE` becomes a half."""
 
@@ -193,9 +191,9 @@ async def _ranked(request: Request, query: str, documents: Sequence[Document], d
 
 def _product(document: Document) -> Product:
     if isinstance(document, str):
-        return Product(document[:MAX_DOCUMENT_CHARACTERS], {})
+        return Product(document[:MOST_TEXT], {})
     text = " ".join(filter(None, (document.title, document.text)))
-    return Product(text[:MAX_DOCUMENT_CHARACTERS], known_values(document.attributes or {}))
+    return Product(text[:MOST_TEXT], known_values(document.attributes or {}))
 
 
 def _jina(index: int, score: float, document: Document | None) -> JinaResult:
