@@ -22,7 +22,7 @@ from typing import Literal, Protocol, Self
 
 import orjson
 
-from service import rules, scoring
+from service import background, rules, scoring
 from service.errors import BadInput, LedgerAway, RuleRefused, StartError
 from service.feedback.keys import EVERYTHING, attribute_field, kind_scope, query_scope
 from service.rules import MOST_RULES, Applied, By, Rule
@@ -95,16 +95,14 @@ class Rulebook:
         if self._store:
             await self._read_store(self._store)
         if self._file or self._store:
-            self._watching = asyncio.create_task(self._watch(), name="rules")
-            self._watching.add_done_callback(_told_if_failed)
+            self._watching = background.begin(self._watch(), "looking for changed rules")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._watching:
-            self._watching.cancel()
-            await asyncio.wait([self._watching])
+            await background.end(self._watching)
 
     @property
     def kept_in(self) -> Literal["redis", "process"]:
@@ -306,8 +304,3 @@ def _told(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     return " ".join(str(error).split())
-
-
-def _told_if_failed(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception():
-        logger.error("looking for changed rules has ended", exc_info=task.exception())

@@ -24,6 +24,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
+from service import background
 from service.cache import scripts
 from service.cache.breaker import Breaker
 from service.cache.connection import Client, Command
@@ -92,16 +93,14 @@ class RedisLedger:
         self._telling: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._telling = asyncio.create_task(self._tell(), name="events waiting")
-        self._telling.add_done_callback(_told_if_failed)
+        self._telling = background.begin(self._tell(), "telling how many events wait")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._telling:
-            self._telling.cancel()
-            await asyncio.wait([self._telling])
+            await background.end(self._telling)
 
     async def append(self, entries: Sequence[Entry]) -> list[bool]:
         """As `Ledger`."""
@@ -289,11 +288,6 @@ def _pending(entry: Any) -> Pending:
 def _is_fault(reply: object) -> bool:
     """Whether a reply says that nothing can be read; that something else is there says that there is no evidence."""
     return reply is None or (isinstance(reply, Exception) and not str(reply).startswith("WRONGTYPE"))
-
-
-def _told_if_failed(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception():
-        logger.error("telling how many events wait has ended", exc_info=task.exception())
 
 
 def _told(error: BaseException) -> str:

@@ -23,6 +23,7 @@ from typing import Self, TypeVar
 
 from redis.exceptions import RedisError
 
+from service import background
 from service.cache.breaker import Breaker
 from service.cache.connection import Client, Command
 from service.telemetry import Telemetry
@@ -60,17 +61,13 @@ class RedisCache:
 
     async def __aenter__(self) -> Self:
         loops = [self._read_all() for _ in range(READERS)] + [self._write_all()]
-        self._tasks = [asyncio.create_task(loop, name="redis") for loop in loops]
-        for task in self._tasks:
-            task.add_done_callback(_told_if_failed)
+        self._tasks = [background.begin(loop, "talking to Redis") for loop in loops]
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.wait(self._tasks)
+        await background.end(*self._tasks)
         try:
             async with asyncio.timeout(self._timeout):
                 await self._redis.aclose()
@@ -187,8 +184,3 @@ async def _waiting(queue: "asyncio.Queue[_Item]") -> list[_Item]:
     while not queue.empty() and len(items) < TOGETHER:
         items.append(queue.get_nowait())
     return items
-
-
-def _told_if_failed(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception():
-        logger.error("talking to Redis has ended", exc_info=task.exception())
