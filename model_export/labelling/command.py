@@ -5,7 +5,7 @@ Knows: the command line, which files of a run are read. Does not know: how texts
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from tqdm import tqdm
 from model_export import config as configuration
 from model_export import records
 from model_export.config import Config
+from model_export.records import Record
 from model_export.stage import StageFailed
 
 
@@ -22,11 +23,14 @@ def main(arguments: Sequence[str], *, shipped: Path) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m model_export label",
         description="Make queries of a source's and of titles' words, label them by a finished run, and write them as "
-        'training records. Point a source with reader = "labelled" at the file.',
+        "training records; or, with --kinds, ask for what a catalogue's products are, as the run reads it in their "
+        'titles. Point a source with reader = "labelled" at the file.',
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.jsonl", help="the records, one a line")
-    parser.add_argument(
-        "--source", required=True, help="the run's source whose queries are recombined and whose names are asked"
+    made = parser.add_mutually_exclusive_group(required=True)
+    made.add_argument("--source", help="the run's source whose queries are recombined and whose names are asked")
+    made.add_argument(
+        "--kinds", action="store_true", help="ask for kinds, beside products that only mention them; wants --catalogue"
     )
     parser.add_argument("--count", type=int, default=20_000, help="so many records (default: %(default)s)")
     parser.add_argument(
@@ -42,7 +46,12 @@ def main(arguments: Sequence[str], *, shipped: Path) -> None:
     config = configuration.load(given.config, work=given.work, replaced=given.set)
     if given.count < 1:
         raise StageFailed(f"--count {given.count} leaves nothing: give at least 1")
-    written = label(config, given.source, given.out, catalogue=given.catalogue, count=given.count)
+    if not given.kinds:
+        written = label(config, given.source, given.out, catalogue=given.catalogue, count=given.count)
+    elif given.catalogue:
+        written = ask_for_kinds(config, given.out, catalogue=given.catalogue, count=given.count)
+    else:
+        raise StageFailed("--kinds asks for products: say with --catalogue which")
     print(f"{written} records written: {given.out}", flush=True)
 
 
@@ -51,14 +60,11 @@ def label(config: Config, source: str, out: Path, *, catalogue: Path | None, cou
 
     Queries of the source itself, of training and of dev, are not among them.
     """
-    from model_export import catalogues, pretrained
-    from model_export.distilling import WEIGHTS, load, untrained
-    from model_export.labelling.labels import labelled
+    from model_export import catalogues
     from model_export.labelling.texts import texts
 
     train, dev = (config.work / "examples" / f"{source}.{half}.jsonl" for half in ("train", "dev"))
-    trained = config.work / "train"
-    for path in (train, dev, trained / WEIGHTS):
+    for path in (train, dev):
         if not path.is_file():
             raise StageFailed(f"{path} is missing: finish a run with the source {source!r} first")
     known = list(records.read(train))
@@ -73,6 +79,30 @@ def label(config: Config, source: str, out: Path, *, catalogue: Path | None, cou
     barred = {" ".join(record.query.lower().split()) for part in (known, records.read(dev)) for record in part}
     products = catalogues.read(catalogue) if catalogue else []
     made = list(islice(texts(known, products, config.seed, barred=barred), count))
+    return records.write(out, _labelled(config, made, names, "records"))
+
+
+def ask_for_kinds(config: Config, out: Path, *, catalogue: Path, count: int) -> int:
+    """Likewise for queries of what a catalogue's products are."""
+    from model_export import catalogues
+    from model_export.labelling.kinds import KIND, Titled, kind_queries
+
+    products = catalogues.read(catalogue)
+    titles = list(dict.fromkeys(product.title for product in products))
+    stated = {each.query: each.values[0] or () for each in _labelled(config, titles, [KIND], "titles")}
+    titled = [Titled.of(product, stated[product.title]) for product in products]
+    return records.write(out, islice(kind_queries(titled, config.seed), count))
+
+
+def _labelled(config: Config, texts: Sequence[str], names: Sequence[str], what: str) -> Iterator[Record]:
+    """What the finished run says of the texts, with a progress bar."""
+    from model_export import pretrained
+    from model_export.distilling import WEIGHTS, load, untrained
+    from model_export.labelling.labels import labelled
+
+    trained = config.work / "train"
+    if not (trained / WEIGHTS).is_file():
+        raise StageFailed(f"{trained / WEIGHTS} is missing: finish a run first")
     ranker = load(untrained(config), trained)
-    found = labelled(ranker, pretrained.tokenizer(config), made, names)
-    return records.write(out, tqdm(found, "records", total=len(made)))
+    found = labelled(ranker, pretrained.tokenizer(config), texts, names)
+    return iter(tqdm(found, what, total=len(texts)))

@@ -1,0 +1,122 @@
+"""Pseudo-queries of what a catalogue's products are, told from products that only mention it.
+
+A projector's lamp says "projector" as a projector does, and an embedding puts both beside that query. Which words of a
+title a finished run reads as the product type tells them apart:
+
+    "projectors"    1  NEC NP610 data projector 3500 ANSI lumens    0  HP L1621A projector lamp    0  Canon battery pack
+
+Knows: which words a query is made of, which products are of a kind, which only mention it. Does not know: the network
+that reads titles, files.
+"""
+
+import random
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from model_export.catalogues import CatalogueProduct
+from model_export.names import PRODUCT_TYPE
+from model_export.records import Product, Record, Span
+from service.matching.wording import listed, words
+
+KIND = PRODUCT_TYPE["en"]
+MOST_OF_ONE = 20
+"""At most so many queries are of kinds that end in one word: of "cable" there are thousands."""
+PRODUCTS, MOST_ALIKE, MOST_MENTIONING = 10, 2, 5
+"""So many products to a query: its own, others of the same kind, those that mention it, the rest drawn from all."""
+LENGTHS = (1, 1, 2, 2, 3)
+"""Of a kind so many of its last words are taken."""
+WITH_BRAND, WITH_VALUE, PLURAL = 0.25, 0.2, 0.3
+LONGEST_VALUE = 16
+OF_ANOTHER = re.compile(r"\b(?:for|with|compatible|fits?)\b", re.IGNORECASE)
+"""A kind that is stated behind one of these is not the product's own."""
+BARE = listed("accessory box device kit machine pack pc piece roll set sheet system unit")
+"""At the end of a kind these say little: a "notebook PC" is a notebook."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Titled:
+    """A product and its title: all its words, those of the product's kind, where it is stated, and the last of every
+    kind that is stated there.
+    """
+
+    product: CatalogueProduct
+    words: frozenset[str]
+    kind: tuple[str, ...]
+    ends: frozenset[str]
+
+    @classmethod
+    def of(cls, product: CatalogueProduct, stated: Sequence[Span]) -> "Titled":
+        """`stated`: where the title states a kind."""
+        title = product.title
+        kinds = [words(title[start:end]) for start, end in stated]
+        own = (kind for kind, (start, _) in zip(kinds, stated, strict=True) if not OF_ANOTHER.search(title[:start]))
+        kind = next(filter(None, own), [])
+        while len(kind) > 1 and kind[-1] in BARE:
+            kind.pop()
+        return cls(product, frozenset(words(title)), tuple(kind), frozenset(each[-1] for each in kinds if each))
+
+    @property
+    def brand(self) -> str:
+        """In lower case; empty where it is unknown."""
+        return self.product.attributes.get("brand", "").lower()
+
+    def mentions(self, word: str) -> bool:
+        """Whether it says the word and is of another kind."""
+        return word in self.words and word not in self.ends and bool(self.kind) and self.kind[-1] not in BARE
+
+
+def kind_queries(titled: Sequence[Titled], seed: int) -> Iterator[Record]:
+    """A record for each product whose kind ends in a word of letters, `MOST_OF_ONE` for each such word: one to three
+    words of the kind, now and then with the brand or another value before them.
+
+    The product, and others that fit the query, have gain 1, those that only mention its last word and some drawn from
+    all have 0. The one attribute has no gain, and its values are not told: only the text says which is which.
+    """
+    by_end: dict[str, list[Titled]] = defaultdict(list)
+    by_word: dict[str, list[Titled]] = defaultdict(list)
+    for each in titled:
+        if each.kind:
+            by_end[each.kind[-1]].append(each)
+        for word in each.words:
+            by_word[word].append(each)
+    draw = random.Random(f"{seed}/kinds")
+    used: Counter[str] = Counter()
+    for own in draw.sample(titled, len(titled)):
+        end = own.kind[-1] if own.kind else ""
+        if len(end) < 2 or not end.isalpha() or end in BARE or used[end] == MOST_OF_ONE:
+            continue
+        query, alike = _asked(own, by_end[end], draw)
+        mentioning = [each for each in by_word[end] if each.mentions(end)]
+        right = [own, *draw.sample(alike, min(MOST_ALIKE, len(alike)))]
+        wrong = draw.sample(mentioning, min(MOST_MENTIONING, len(mentioning)))
+        drawn = draw.sample(titled, min(2 * PRODUCTS, len(titled)))
+        wrong += [each for each in drawn if end not in each.words | each.ends and each not in wrong]
+        wrong = wrong[: PRODUCTS - len(right)]
+        if wrong:
+            used[end] += 1
+            ranked = [*((1.0, each) for each in right), *((0.0, each) for each in wrong)]
+            products = tuple(Product(gain, each.product.title, (None,)) for gain, each in ranked)
+            yield Record(query, (KIND,), (0.0,), (None,), products=products)
+
+
+def _asked(own: Titled, same: Sequence[Titled], draw: random.Random) -> tuple[str, list[Titled]]:
+    """A query that the product answers, and which others of a kind that ends alike do so, too."""
+    kind = own.kind[-draw.choice(LENGTHS) :]
+    alike = [each for each in same if each is not own and each.kind[-len(kind) :] == kind]
+    chance, before = draw.random(), ""
+    if own.brand and chance < WITH_BRAND:
+        before, alike = own.brand, [each for each in alike if each.brand == own.brand]
+    elif chance < WITH_BRAND + WITH_VALUE and (values := _values(own)):
+        before = draw.choice(values)
+        alike = [each for each in alike if before in each.product.title.lower()]
+    asked = " ".join(kind) + ("s" if draw.random() < PLURAL else "")
+    return f"{before} {asked}".strip(), alike
+
+
+def _values(own: Titled) -> list[str]:
+    """What its title says of other attributes, in lower case."""
+    values = (value.lower() for name, value in own.product.attributes.items() if name != "brand")
+    title = own.product.title.lower()
+    return [value for value in values if len(value) <= LONGEST_VALUE and value[0].isalpha() and value in title]
