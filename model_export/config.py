@@ -124,6 +124,10 @@ class Training(_Section):
     """Weight of the divergence of two passes with different units dropped; above 0 a step costs twice."""
     lora_rank: int = Field(default=0, ge=0)
     """Rank of the low-rank updates that the encoder's linear layers learn in place of all their weights; 0 is off."""
+    embedding_only: bool = False
+    """Only what makes the text embedding of the encoder's mean learns, from the sources with products; all else is
+    held, whatever other options say.
+    """
     sample_weighting: Literal["none", "likelihood-ratio", "self-paced"] = "none"
     weigh_after: float = Field(default=0.3, gt=0, lt=1)
     """Share of the steps after which the model so far weighs the records, where `sample_weighting` says so."""
@@ -257,6 +261,8 @@ class Config(_Section):
     def _learning_embeddings(self) -> Self:
         if self.training.lora_rank and any(source.perturbation for source in self.sources.values()):
             raise ValueError("perturbation moves the word embeddings, which lora_rank holds: turn one of them off")
+        if self.training.lora_rank and self.training.embedding_only:
+            raise ValueError("lora_rank is for the encoder, which embedding_only holds: turn one of them off")
         return self
 
 

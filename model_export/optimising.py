@@ -1,4 +1,4 @@
-"""What the optimiser moves and how fast: rates by layer, low-rank updates, the schedule.
+"""What the optimiser moves and how fast: rates by layer, low-rank updates, what is held, the schedule.
 
 Knows: the names of a BERT's parameters. Does not know: losses, data, when a step is made.
 """
@@ -38,6 +38,13 @@ def _rate(name: str, layers: int, options: Training) -> float:
     found = LAYER.search(name)
     below_top = layers - 1 - int(found[1]) if found else layers
     return float(options.encoder_rate * options.layer_decay**below_top)
+
+
+def embedding_alone(ranker: PackedRanker) -> PackedRanker:
+    """The same network, all held but what makes the text embedding of the encoder's mean."""
+    ranker.requires_grad_(requires_grad=False)
+    ranker.text.requires_grad_()
+    return ranker
 
 
 def with_lora(ranker: PackedRanker, options: Training) -> PackedRanker:

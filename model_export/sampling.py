@@ -34,7 +34,7 @@ class Sampler:
     """Draws the batch of any step from the records of all sources, by the rates of the configuration.
 
     `matches`: by source, for those whose records hold products, (records, products, attributes), how well each
-    product's value matches the query. Raises StageFailed where no source has a record.
+    product's value matches the query. Raises StageFailed where no source has a record to learn from.
     """
 
     def __init__(
@@ -49,8 +49,11 @@ class Sampler:
         self.train = {name: _spoiled(part, config, name) for name, part in train.items()}
         self.weights: dict[str, dict[int, float]] = {}
         given = [name for name in config.sources if train[name]]
+        if config.training.embedding_only:
+            given = [name for name in given if name in self._matches]
         if not given:
-            raise StageFailed("no source has a record to train from: give one more data, or keep less aside")
+            what = "record with products" if config.training.embedding_only else "record"
+            raise StageFailed(f"no source has a {what} to train from: give one more data, or keep less aside")
         draw = random.Random(f"{config.seed}/schedule")
         steps = config.training.steps * config.training.accumulate
         self._sources = draw.choices(given, [config.sources[name].rate for name in given], k=steps)

@@ -29,7 +29,7 @@ from model_export.distilling import WEIGHTS, imitation_loss, shallower, started,
 from model_export.examples import MATCHES, read_names
 from model_export.losses import divergence, embedding_loss, importance_loss, ranking_loss, value_loss
 from model_export.network import PackedRanker, Scores, product_attention
-from model_export.optimising import learning_rate, optimiser, with_lora
+from model_export.optimising import embedding_alone, learning_rate, optimiser, with_lora
 from model_export.records import Record
 from model_export.sample_weights import WEIGHTINGS, likelihood, prior
 from model_export.sampling import Sampler
@@ -78,7 +78,8 @@ class Trainer:
             ranker.encoder.set_attn_implementation(PRODUCTS)
         if self._teacher:
             self._teacher.to(self.device)
-        self._model = with_lora(ranker, self._options).to(self.device)
+        learning = embedding_alone(ranker) if self._options.embedding_only else with_lora(ranker, self._options)
+        self._model = learning.to(self.device)
         self._average = (
             AveragedModel(self._model, multi_avg_fn=averaging(self._options.averaging))  # type: ignore[no-untyped-call]
             if self._options.averaging
@@ -93,7 +94,9 @@ class Trainer:
         self.progress = Progress()
 
     def run(self) -> Progress:
-        """Train to the end, or until dev nDCG has not risen for `patience` evaluations; the best weights are kept."""
+        """Train to the end, or until dev nDCG has not risen for `patience` evaluations; the best weights are kept, and
+        the last where the embedding alone learns, on which it does not depend.
+        """
         self._resume()
         options, progress = self._options, self.progress
         weigh_at = max(1, round(options.steps * options.weigh_after))
@@ -113,17 +116,18 @@ class Trainer:
         return progress
 
     def _step(self, step: int) -> float:
-        self._model.train()
         options, total = self._options, 0.0
+        self._model.train(not options.embedding_only)
         for part in range(options.accumulate):
             number = step * options.accumulate + part
             batch: Batch = on_device(self._sampler.batch(number), self.device)
             loss = self._loss(batch, number) / options.accumulate
             if not torch.isfinite(loss):
                 raise StageFailed(f"the loss is not finite at step {step}; lower the rates or turn bf16 off")
-            loss.backward()  # type: ignore[no-untyped-call]
+            if loss.requires_grad:  # all but a batch without products, where the embedding alone learns
+                loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
-            if batch.perturbation:
+            if batch.perturbation and not options.embedding_only:
                 self._against(batch)
         nn.utils.clip_grad_norm_(self._model.parameters(), options.clip)
         self._optimiser.step()
@@ -213,7 +217,7 @@ class Trainer:
         score = deciding(by_source, {name: len(dev) for name, dev in self._dev.items()})
         progress.dev.append({"step": progress.step, **by_source})
         bar.write(f"step {progress.step}: dev nDCG " + ", ".join(f"{n} {v:.4f}" for n, v in by_source.items()))
-        if score > progress.best or math.isnan(score):
+        if score > progress.best or math.isnan(score) or self._options.embedding_only:
             progress.best, progress.stale = score, 0
             self._write(merged(self._kept()), WEIGHTS)
         else:

@@ -422,6 +422,33 @@ def test_the_ranking_of_products_raises_the_weight_of_what_tells_the_right_one(b
     assert after > 0.8 > before
 
 
+def test_where_the_embedding_alone_learns_nothing_else_moves_and_the_last_is_kept(base: Path, tmp_path: Path) -> None:
+    shelf = [
+        Record(
+            f"{word} rug",
+            ("price",),
+            (0.0,),
+            (None,),
+            products=(Product(1.0, f"{word} mat", (None,)), Product(0.0, f"{other} rug", (None,))),
+        )
+        for word, other in (("red", "blue"), ("blue", "red"), ("cheap", "red"))
+    ]
+    config = configured(base, 1.0, embedding_only=True, evaluate_every=3, steps=30)
+    trainer = Trainer(config, examples_of(tmp_path, config, shop_records(), [*shop_records(), *shelf]), tmp_path)
+    before = {name: value.clone() for name, value in trainer._model.state_dict().items()}
+    progress = trainer.run()
+    found = kept(tmp_path)
+    assert [name for name in found if not torch.equal(found[name], before[name])] == ["text.weight"]
+    assert torch.equal(found["text.weight"], trainer._model.state_dict()["text.weight"])
+    assert len(progress.dev) == 10 and len({each["shop"] for each in progress.dev}) == 1
+    assert np.mean([loss for _, loss in progress.losses[-9:]]) < np.mean([loss for _, loss in progress.losses[:9]])
+
+
+def test_without_products_an_embedding_has_nothing_to_learn_from(base: Path, examples: Path, tmp_path: Path) -> None:
+    with pytest.raises(StageFailed, match="no source has a record with products"):
+        Trainer(configured(base, embedding_only=True), examples, tmp_path)
+
+
 def test_small_dev_sets_do_not_decide_unless_there_are_no_others() -> None:
     found = {"large": 0.9, "small": 0.1}
     assert deciding(found, {"large": 100, "small": 5}) == 0.9
