@@ -263,6 +263,8 @@ class Config(_Section):
             raise ValueError("perturbation moves the word embeddings, which lora_rank holds: turn one of them off")
         if self.training.lora_rank and self.training.embedding_only:
             raise ValueError("lora_rank is for the encoder, which embedding_only holds: turn one of them off")
+        if self.training.embedding_only and not self.training.ranking_loss:
+            raise ValueError("embedding_only learns from the order of products: give ranking_loss a weight")
         return self
 
 

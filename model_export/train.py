@@ -94,8 +94,8 @@ class Trainer:
         self.progress = Progress()
 
     def run(self) -> Progress:
-        """Train to the end, or until dev nDCG has not risen for `patience` evaluations; the best weights are kept, and
-        the last where the embedding alone learns, on which it does not depend.
+        """Train to the end, or until dev nDCG has not risen for `patience` evaluations; the best weights are kept, but
+        the last where the embedding alone learns: dev nDCG does not depend on it.
         """
         self._resume()
         options, progress = self._options, self.progress
@@ -124,7 +124,7 @@ class Trainer:
             loss = self._loss(batch, number) / options.accumulate
             if not torch.isfinite(loss):
                 raise StageFailed(f"the loss is not finite at step {step}; lower the rates or turn bf16 off")
-            if loss.requires_grad:  # all but a batch without products, where the embedding alone learns
+            if loss.requires_grad:  # where the embedding alone learns, there may be nothing of it in a batch
                 loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
             if batch.perturbation and not options.embedding_only:
@@ -327,10 +327,13 @@ def whole_batches(
 
 
 def train(config: Config, examples: Path, out: Path) -> dict[str, Any]:
-    """Run the stage: `weights.pt` of the best evaluation, and the learning curve in the outcome.
+    """Run the stage: `weights.pt` of the best evaluation, or of the last where the embedding alone learns, and the
+    learning curve in the outcome.
 
     Raises StageFailed, also where `verify` would find nothing to measure on when all is trained.
     """
+    if config.training.embedding_only and not (config.teacher or config.start):
+        raise StageFailed("embedding_only holds weights and values: say with start or teacher whose")
     dev = (record for name in config.sources for record in records.read(examples / f"{name}.dev.jsonl"))
     if not any(record.ranks for record in dev):
         raise StageFailed("no dev record has gains to rank by: give a source a dev file or a share to keep_aside")

@@ -73,6 +73,10 @@ def test_data_and_work_of_the_file_stay_when_the_caller_gives_none(tmp_path: Pat
         (SMALLEST + 'language = "xx"', ", sources.shop.language: "),
         (SMALLEST + "perturbation = 1.0\n[training]\nlora_rank = 2", ".toml: perturbation moves"),
         (SMALLEST + "[training]\nembedding_only = true\nlora_rank = 2", ".toml: lora_rank is for the encoder"),
+        (
+            SMALLEST + "[training]\nembedding_only = true\nranking_loss = 0",
+            ".toml: embedding_only learns from the order",
+        ),
         ('mean_of = ["runs/a"]\n' + SMALLEST, ".toml: mean_of wants two runs"),
         ("value_threshold = 1.5\n" + SMALLEST, ", value_threshold: "),
         ('name = "shop"\n[sources]', ", sources: "),

@@ -17,6 +17,7 @@ from model_export.labelling.command import ask_for_kinds
 from model_export.labelling.kinds import MOST_OF_ONE, PRODUCTS, Titled, kind_queries
 from model_export.network import PackedRanker
 from model_export.records import Record, Span
+from model_export.stage import StageFailed
 
 
 def titled(title: str, *stated: str, **values: str) -> Titled:
@@ -34,7 +35,7 @@ SHOP = [*PROJECTORS, *LAMPS, *BATTERIES]
 @pytest.mark.parametrize(
     ("title", "stated", "kind"),
     [
-        ("HP Notebook Cases", ("Notebook Cases",), ("notebook", "case")),
+        ("HP Notebook Cases", ("Notebook Cases",), ("notebook", "cases")),
         ("Case for notebook", ("Case", "notebook"), ("case",)),
         ("Fits iPad: sleeve, cover", ("sleeve", "cover"), ()),
         ("HP notebook PC", ("notebook PC",), ("notebook",)),
@@ -52,6 +53,40 @@ def test_a_title_mentions_a_word_that_is_no_end_of_a_kind_it_states() -> None:
     assert LAMPS[0].mentions("projector") and not LAMPS[0].mentions("lamp") and not LAMPS[0].mentions("scanner")
     assert not titled("Lamp and projector", "Lamp", "projector").mentions("projector")
     assert not titled("Projector thing").mentions("projector"), "what it is nobody knows"
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ("batteries", "battery"),
+        ("boxes", "box"),
+        ("switches", "switch"),
+        ("brushes", "brush"),
+        ("mattresses", "mattress"),
+        ("cases", "case"),
+        ("dress", "dress"),
+        ("bus", "bus"),
+    ],
+)
+def test_a_kind_has_one_stem_however_many_there_are(written: str, found: str) -> None:
+    assert kinds.stem(written) == kinds.stem(found) == found
+
+
+def test_no_product_is_both_right_and_wrong() -> None:
+    shop = [*SHOP, *(titled(f"Box of {n} batteries", "batteries") for n in range(5))]
+    for record in kind_queries(shop, 7):
+        wrong = {product.title for product in record.products if not product.gain}
+        assert not wrong & right(record)
+        assert "batter" not in record.query or not any("batter" in title for title in wrong)
+
+
+def test_a_query_says_nothing_that_is_no_word_of_the_title() -> None:
+    shop = [
+        titled(f"HP notebook {n} lcd monitors", "notebook", wireless="no", panel="lcd", colour="note", brand="HP")
+        for n in range(400)
+    ]
+    asked = {kinds._asked(each, shop, random.Random(n))[0] for n, each in enumerate(shop)}
+    assert asked == {f"{before}notebook{s}" for before in ("", "hp ", "lcd ") for s in ("", "s")}
 
 
 def of(found: list[Record], word: str) -> list[Record]:
@@ -128,6 +163,15 @@ def test_a_finished_run_reads_the_kinds_of_a_catalogue(tmp_path: Path) -> None:
     found = {record.query.split()[-1].removesuffix("s"): right(record) for record in records.read(out)}
     assert found == {"rug": {"red rug"}, "mat": {"blue mat"}}
     assert ask_for_kinds(config, out, catalogue=tmp_path / "shop.jsonl", count=1) == 1
+
+
+def test_a_catalogue_whose_titles_state_no_kind_is_told(tmp_path: Path) -> None:
+    config = tiny_config(finished(tmp_path), work=tmp_path / "work")
+    line = '{"id": 1, "title": "红色", "attributes": {}}\n'
+    (tmp_path / "shop.jsonl").write_text(line, encoding="utf-8")
+    with pytest.raises(StageFailed, match=r"no title of .*shop\.jsonl states a kind"):
+        ask_for_kinds(config, tmp_path / "kinds.jsonl", catalogue=tmp_path / "shop.jsonl", count=20)
+    assert not (tmp_path / "kinds.jsonl").exists()
 
 
 @pytest.mark.parametrize(

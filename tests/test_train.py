@@ -444,6 +444,13 @@ def test_where_the_embedding_alone_learns_nothing_else_moves_and_the_last_is_kep
     assert np.mean([loss for _, loss in progress.losses[-9:]]) < np.mean([loss for _, loss in progress.losses[:9]])
 
 
+def test_an_embedding_alone_is_learned_beside_weights_that_some_run_has(
+    base: Path, examples: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(StageFailed, match="say with start or teacher whose"):
+        train(configured(base, embedding_only=True), examples, tmp_path)
+
+
 def test_without_products_an_embedding_has_nothing_to_learn_from(base: Path, examples: Path, tmp_path: Path) -> None:
     with pytest.raises(StageFailed, match="no source has a record with products"):
         Trainer(configured(base, embedding_only=True), examples, tmp_path)

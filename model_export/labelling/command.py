@@ -30,7 +30,9 @@ def main(arguments: Sequence[str], *, shipped: Path) -> None:
     made = parser.add_mutually_exclusive_group(required=True)
     made.add_argument("--source", help="the run's source whose queries are recombined and whose names are asked")
     made.add_argument(
-        "--kinds", action="store_true", help="ask for kinds, beside products that only mention them; wants --catalogue"
+        "--kinds",
+        action="store_true",
+        help="ask for kinds, beside what only mentions them; wants --catalogue, in English",
     )
     parser.add_argument("--count", type=int, default=20_000, help="so many records (default: %(default)s)")
     parser.add_argument(
@@ -83,15 +85,17 @@ def label(config: Config, source: str, out: Path, *, catalogue: Path | None, cou
 
 
 def ask_for_kinds(config: Config, out: Path, *, catalogue: Path, count: int) -> int:
-    """Likewise for queries of what a catalogue's products are."""
+    """Likewise for queries of what a catalogue's products are. Raises StageFailed where none can be made."""
     from model_export import catalogues
     from model_export.labelling.kinds import KIND, Titled, kind_queries
 
-    products = catalogues.read(catalogue)
-    titles = list(dict.fromkeys(product.title for product in products))
-    stated = {each.query: each.values[0] or () for each in _labelled(config, titles, [KIND], "titles")}
-    titled = [Titled.of(product, stated[product.title]) for product in products]
-    return records.write(out, islice(kind_queries(titled, config.seed), count))
+    products = {product.title: product for product in catalogues.read(catalogue) if product.title.strip()}
+    read = _labelled(config, list(products), [KIND], "titles")
+    titled = [Titled.of(products[each.query], each.values[0] or ()) for each in read]
+    made = list(islice(kind_queries(titled, config.seed), count))
+    if not made:
+        raise StageFailed(f"no title of {catalogue} states a kind of product in English words: bring another catalogue")
+    return records.write(out, made)
 
 
 def _labelled(config: Config, texts: Sequence[str], names: Sequence[str], what: str) -> Iterator[Record]:

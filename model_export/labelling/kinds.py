@@ -1,4 +1,4 @@
-"""Pseudo-queries of what a catalogue's products are, told from products that only mention it.
+"""Pseudo-queries of what a catalogue's products are, told from products that only mention it; for English titles.
 
 A projector's lamp says "projector" as a projector does, and an embedding puts both beside that query. Which words of a
 title a finished run reads as the product type tells them apart:
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from model_export.catalogues import CatalogueProduct
 from model_export.names import PRODUCT_TYPE
 from model_export.records import Product, Record, Span
-from service.matching.wording import listed, words
+from service.matching.wording import WORD, listed, normalised
 
 KIND = PRODUCT_TYPE["en"]
 MOST_OF_ONE = 20
@@ -28,7 +28,8 @@ PRODUCTS, MOST_ALIKE, MOST_MENTIONING = 10, 2, 5
 LENGTHS = (1, 1, 2, 2, 3)
 """Of a kind so many of its last words are taken."""
 WITH_BRAND, WITH_VALUE, PLURAL = 0.25, 0.2, 0.3
-LONGEST_VALUE = 16
+SHORTEST_VALUE, LONGEST_VALUE = 3, 16
+NO_VALUE = listed("yes no none other")
 OF_ANOTHER = re.compile(r"\b(?:for|with|compatible|fits?)\b", re.IGNORECASE)
 """A kind that is stated behind one of these is not the product's own."""
 BARE = listed("accessory box device kit machine pack pc piece roll set sheet system unit")
@@ -37,8 +38,8 @@ BARE = listed("accessory box device kit machine pack pc piece roll set sheet sys
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Titled:
-    """A product and its title: all its words, those of the product's kind, where it is stated, and the last of every
-    kind that is stated there.
+    """A product and its title: the stems of all its words, the words of the product's kind, where it is stated, and the
+    stem in which each kind that is stated there ends.
     """
 
     product: CatalogueProduct
@@ -50,12 +51,14 @@ class Titled:
     def of(cls, product: CatalogueProduct, stated: Sequence[Span]) -> "Titled":
         """`stated`: where the title states a kind."""
         title = product.title
-        kinds = [words(title[start:end]) for start, end in stated]
-        own = (kind for kind, (start, _) in zip(kinds, stated, strict=True) if not OF_ANOTHER.search(title[:start]))
-        kind = next(filter(None, own), [])
-        while len(kind) > 1 and kind[-1] in BARE:
-            kind.pop()
-        return cls(product, frozenset(words(title)), tuple(kind), frozenset(each[-1] for each in kinds if each))
+        kinds = [(start, kind) for start, end in stated if (kind := _kind(title[start:end]))]
+        own = next((kind for start, kind in kinds if not OF_ANOTHER.search(title[:start])), ())
+        return cls(product, stems(title), own, frozenset(stem(kind[-1]) for _, kind in kinds))
+
+    @property
+    def end(self) -> str:
+        """The stem in which its kind ends; empty where that is unknown."""
+        return stem(self.kind[-1]) if self.kind else ""
 
     @property
     def brand(self) -> str:
@@ -64,12 +67,37 @@ class Titled:
 
     def mentions(self, word: str) -> bool:
         """Whether it says the word and is of another kind."""
-        return word in self.words and word not in self.ends and bool(self.kind) and self.kind[-1] not in BARE
+        return word in self.words and word not in self.ends and self.end not in BARE | {""}
+
+
+def _kind(text: str) -> tuple[str, ...]:
+    """The words of a kind as they are written, in lower case, without bare ones at the end."""
+    words = _words(text)
+    while len(words) > 1 and stem(words[-1]) in BARE:
+        words.pop()
+    return tuple(words)
+
+
+def stems(text: str) -> frozenset[str]:
+    """Those of its words."""
+    return frozenset(map(stem, _words(text)))
+
+
+def stem(word: str) -> str:
+    """A noun without what makes it a plural, as far as that can be told from its letters."""
+    for plural, singular in (("ies", "y"), ("ches", "ch"), ("shes", "sh"), ("sses", "ss"), ("xes", "x"), ("s", "")):
+        if len(word) > 3 and word.endswith(plural) and not word.endswith("ss"):
+            return word.removesuffix(plural) + singular
+    return word
+
+
+def _words(text: str) -> list[str]:
+    return WORD.findall(normalised(text))
 
 
 def kind_queries(titled: Sequence[Titled], seed: int) -> Iterator[Record]:
     """A record for each product whose kind ends in a word of letters, `MOST_OF_ONE` for each such word: one to three
-    words of the kind, now and then with the brand or another value before them.
+    words of the kind, now and then with the brand or another value before them. Titles should be there once.
 
     The product, and others that fit the query, have gain 1, those that only mention its last word and some drawn from
     all have 0. The one attribute has no gain, and its values are not told: only the text says which is which.
@@ -77,14 +105,13 @@ def kind_queries(titled: Sequence[Titled], seed: int) -> Iterator[Record]:
     by_end: dict[str, list[Titled]] = defaultdict(list)
     by_word: dict[str, list[Titled]] = defaultdict(list)
     for each in titled:
-        if each.kind:
-            by_end[each.kind[-1]].append(each)
+        by_end[each.end].append(each)
         for word in each.words:
             by_word[word].append(each)
     draw = random.Random(f"{seed}/kinds")
     used: Counter[str] = Counter()
     for own in draw.sample(titled, len(titled)):
-        end = own.kind[-1] if own.kind else ""
+        end = own.end
         if len(end) < 2 or not end.isalpha() or end in BARE or used[end] == MOST_OF_ONE:
             continue
         query, alike = _asked(own, by_end[end], draw)
@@ -104,19 +131,22 @@ def kind_queries(titled: Sequence[Titled], seed: int) -> Iterator[Record]:
 def _asked(own: Titled, same: Sequence[Titled], draw: random.Random) -> tuple[str, list[Titled]]:
     """A query that the product answers, and which others of a kind that ends alike do so, too."""
     kind = own.kind[-draw.choice(LENGTHS) :]
-    alike = [each for each in same if each is not own and each.kind[-len(kind) :] == kind]
+    asked = [stem(word) for word in kind]
+    alike = [each for each in same if each is not own and [*map(stem, each.kind[-len(kind) :])] == asked]
     chance, before = draw.random(), ""
-    if own.brand and chance < WITH_BRAND:
+    if own.brand and chance < WITH_BRAND and not stems(own.brand) & set(asked):
         before, alike = own.brand, [each for each in alike if each.brand == own.brand]
-    elif chance < WITH_BRAND + WITH_VALUE and (values := _values(own)):
+    elif WITH_BRAND <= chance < WITH_BRAND + WITH_VALUE and (values := _values(own)):
         before = draw.choice(values)
-        alike = [each for each in alike if before in each.product.title.lower()]
-    asked = " ".join(kind) + ("s" if draw.random() < PLURAL else "")
-    return f"{before} {asked}".strip(), alike
+        alike = [each for each in alike if stems(before) <= each.words]
+    query = f"{before} {' '.join(kind)}".strip()
+    plural = query[-1] not in "sxzhy" and draw.random() < PLURAL
+    return query + "s" * plural, alike
 
 
 def _values(own: Titled) -> list[str]:
-    """What its title says of other attributes, in lower case."""
+    """What its title says of other attributes but of its kind, in lower case."""
     values = (value.lower() for name, value in own.product.attributes.items() if name != "brand")
-    title = own.product.title.lower()
-    return [value for value in values if len(value) <= LONGEST_VALUE and value[0].isalpha() and value in title]
+    rest = own.words - set(map(stem, own.kind))
+    short = (value for value in values if SHORTEST_VALUE <= len(value) <= LONGEST_VALUE and value[0].isalpha())
+    return [value for value in short if value not in NO_VALUE and stems(value) <= rest]
