@@ -113,15 +113,28 @@ def test_what_all_products_share_says_nothing() -> None:
 def test_a_value_that_is_chosen_more_than_expected_is_told_from_those_passed_over() -> None:
     found = masses(additions(chose(1), listed(*RUGS), prior), QUERY, b"v:")
     wool, jute = found[value_field("material", "wool")], found[value_field("material", "jute")]
-    assert wool[0] == 1.0 > wool[1]
+    assert wool[0] == 0.5 > wool[1], "what was chosen may as well have been the brand"
     assert jute[0] == 0.0 < jute[1]
 
 
 def test_values_are_kept_for_the_query_and_the_person_and_attributes_for_all() -> None:
     found = additions(chose(1, user="u"), listed(*RUGS), prior)
     assert masses(found, QUERY) == masses(found, EVERYTHING) == masses(found, user_key("u")) != {}
-    assert masses(found, QUERY, b"v:") == masses(found, user_key("u"), b"v:") != {}
+    assert masses(found, QUERY, b"v:").keys() == masses(found, user_key("u"), b"v:").keys() != set()
     assert masses(found, EVERYTHING, b"v:") == {}
+
+
+@given(products, st.integers(0, 11))
+def test_a_choice_counts_once_for_the_query_and_for_a_person_once_for_each_attribute(
+    each: list[Values], place: int
+) -> None:
+    found = additions(chose(place, "add_to_cart", user="u"), listed(*each), prior)
+    own = masses(found, user_key("u"), b"v:")
+    attributes = {field.partition(b"\0")[0] for field in own}
+    for sums in zip(*masses(found, QUERY, b"v:").values(), strict=True):
+        assert sum(sums) == pytest.approx(0.5)
+    for sums in zip(*own.values(), strict=True):
+        assert sum(sums) == pytest.approx(0.5 * len(attributes))
 
 
 def test_values_are_counted_though_nearly_every_product_has_one_of_its_own() -> None:

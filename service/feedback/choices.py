@@ -58,10 +58,11 @@ class Additions(NamedTuple):
 
 
 class _Masses(NamedTuple):
-    """What an event adds: for attributes, for values, for positions; and what was chosen."""
+    """What an event adds: for attributes, for values, for a person's values, for positions; and what was chosen."""
 
     attributes: dict[bytes, Observed]
     values: dict[bytes, Observed]
+    own_values: dict[bytes, Observed]
     positions: dict[bytes, Observed]
     chosen: Chosen
 
@@ -71,7 +72,9 @@ def additions(event: Event, shown: Shown | None, propensity: Propensity) -> Addi
 
     Attributes add to every scope of the answer and to the person; values to the narrowest scope and the person.
     Nothing is added by an event whose answer is unknown, whose action says nothing, or that nothing can be compared
-    for. For attributes, and for the values of each one, chosen and expected each sum to the worth of the action.
+    for. For attributes chosen and expected each sum to the worth of the action, and so they do for all values together:
+    a product is chosen once, whatever it was chosen for, and who lies about it lies about each of its values. To a
+    person, whose own choices are few, the values of each attribute add as much.
     """
     if shown is None:
         return Additions()
@@ -79,8 +82,10 @@ def additions(event: Event, shown: Shown | None, propensity: Propensity) -> Addi
     if masses is None:
         return Additions()
     evidence: dict[str, dict[bytes, Observed]] = {scope: dict(masses.attributes) for scope in shown.scopes}
-    for key in [*shown.scopes[:1], *([user_key(event.user)] if event.user else [])]:
-        evidence[key] = masses.attributes | masses.values
+    for scope in shown.scopes[:1]:
+        evidence[scope] |= masses.values
+    if event.user:
+        evidence[user_key(event.user)] = masses.attributes | masses.own_values
     evidence[POSITIONS] = masses.positions
     wider = {scope: _capped(event, scope) for scope in shown.scopes[1:]}
     narrowest = _capped(event, *shown.scopes[:1])
@@ -111,7 +116,7 @@ def _of_facet(event: Event, shown: Shown, propensity: Propensity) -> _Masses | N
         before = found[field].expected_long if field in found else 0.0
         found[field] = observed(mass * (field == chosen), before + mass * float(share), event.at, name)
     place = fields.index(chosen)
-    return _Masses(found, {}, {}, Chosen(names[place], place + 1, len(names), propensity(place + 1)))
+    return _Masses(found, {}, {}, {}, Chosen(names[place], place + 1, len(names), propensity(place + 1)))
 
 
 def _of_product(event: Event, shown: Shown, propensity: Propensity) -> _Masses | None:
@@ -123,9 +128,12 @@ def _of_product(event: Event, shown: Shown, propensity: Propensity) -> _Masses |
     compared = shown.products[: max(MOST_COMPARED, place + 2)]
     likely = np.array([propensity(position) for position in range(1, len(compared) + 1)])
     names = _names(shown, compared)
+    valued = _valued(names, compared)
+    telling = np.array([max(1, sum(name in product.values for name in valued)) for product in compared])
     return _Masses(
         _attributes(names, compared, place, likely, mass, event.at),
-        _values(names[:MOST_VALUED], compared, place, likely, mass, event.at),
+        _values(valued, compared, place, likely / telling, mass / telling[place], event.at),
+        _values(valued, compared, place, likely, mass, event.at) if event.user else {},
         positions.counts(place + 1, len(shown.products), event.at),
         Chosen(compared[place].id, place + 1, len(compared), propensity(place + 1)),
     )
@@ -138,6 +146,12 @@ def _names(shown: Shown, products: Sequence[ShownProduct]) -> list[str]:
         if any(name in product.values for product in products):
             known.setdefault(attribute_field(name), name)
     return [*known.values()]
+
+
+def _valued(names: Sequence[str], products: Sequence[ShownProduct]) -> list[str]:
+    """Of the first `MOST_VALUED` attributes those of which the products have several values."""
+    texts = [(name, {each.values[name][0] for each in products if name in each.values}) for name in names[:MOST_VALUED]]
+    return [name for name, found in texts if len({value_field(name, text) for text in found}) > 1]
 
 
 def _place(event: Event, products: Sequence[ShownProduct]) -> int | None:
@@ -196,9 +210,8 @@ def _values(
         if name in products[place].values:
             seen = _chances(name, products, likely)
             own, total = value_field(name, products[place].values[name][0]), sum(chance for chance, _ in seen.values())
-            if len(seen) > 1:
-                for field, (chance, text) in seen.items():
-                    found[field] = observed(mass * (field == own), mass * chance / total, at, text)
+            for field, (chance, text) in seen.items():
+                found[field] = observed(mass * (field == own), mass * chance / total, at, text)
     return found
 
 
