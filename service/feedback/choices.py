@@ -67,6 +67,13 @@ class _Masses(NamedTuple):
     chosen: Chosen
 
 
+class _Column(NamedTuple):
+    """The values of an attribute: the text of each by its field, and which of them each product has, -1 for none."""
+
+    texts: dict[bytes, str]
+    codes: list[int]
+
+
 def additions(event: Event, shown: Shown | None, propensity: Propensity) -> Additions:
     """What an event adds to the evidence, given what its answer showed.
 
@@ -128,12 +135,14 @@ def _of_product(event: Event, shown: Shown, propensity: Propensity) -> _Masses |
     compared = shown.products[: max(MOST_COMPARED, place + 2)]
     likely = np.array([propensity(position) for position in range(1, len(compared) + 1)])
     names = _names(shown, compared)
-    valued = _valued(names, compared)
-    telling = np.array([max(1, sum(name in product.values for name in valued)) for product in compared])
+    columns = _columns(names, compared)
+    chances = likely.tolist()
+    telling = [max(1, sum(column.codes[each] >= 0 for column in columns)) for each in range(len(compared))]
+    shared = [chance / attributes for chance, attributes in zip(chances, telling, strict=True)]
     return _Masses(
         _attributes(names, compared, place, likely, mass, event.at),
-        _values(valued, compared, place, likely / telling, mass / telling[place], event.at),
-        _values(valued, compared, place, likely, mass, event.at) if event.user else {},
+        _values(columns, place, shared, mass / telling[place], event.at),
+        _values(columns, place, chances, mass, event.at) if event.user else {},
         positions.counts(place + 1, len(shown.products), event.at),
         Chosen(compared[place].id, place + 1, len(compared), propensity(place + 1)),
     )
@@ -146,12 +155,6 @@ def _names(shown: Shown, products: Sequence[ShownProduct]) -> list[str]:
         if any(name in product.values for product in products):
             known.setdefault(attribute_field(name), name)
     return [*known.values()]
-
-
-def _valued(names: Sequence[str], products: Sequence[ShownProduct]) -> list[str]:
-    """Of the first `MOST_VALUED` attributes those of which the products have several values."""
-    texts = [(name, {each.values[name][0] for each in products if name in each.values}) for name in names[:MOST_VALUED]]
-    return [name for name, found in texts if len({value_field(name, text) for text in found}) > 1]
 
 
 def _place(event: Event, products: Sequence[ShownProduct]) -> int | None:
@@ -199,31 +202,38 @@ def set_apart(names: Sequence[str], products: Sequence[ShownProduct]) -> Array:
     return mean
 
 
+def _columns(names: Sequence[str], products: Sequence[ShownProduct]) -> list[_Column]:
+    """Those of the first `MOST_VALUED` attributes of which the products have several values."""
+    found = []
+    for name in names[:MOST_VALUED]:
+        texts: dict[bytes, str] = {}
+        codes: dict[str, int] = {}
+        places: dict[bytes, int] = {}
+        for product in products:
+            if name in product.values and (text := product.values[name][0]) not in codes:
+                field = value_field(name, text)
+                texts.setdefault(field, text[:MOST_VALUE_CHARACTERS])
+                codes[text] = places.setdefault(field, len(places))
+        if len(texts) > 1:
+            of_each = [codes[each.values[name][0]] if name in each.values else -1 for each in products]
+            found.append(_Column(texts, of_each))
+    return found
+
+
 def _values(
-    names: Sequence[str], products: Sequence[ShownProduct], place: int, likely: Array, mass: float, at: float
+    columns: Sequence[_Column], place: int, likely: Sequence[float], mass: float, at: float
 ) -> dict[bytes, Observed]:
     """For each value of the attributes that the product chosen has: whether it is its own, against how likely a
     product with that value was, taken blindly among those that have one.
     """
     found: dict[bytes, Observed] = {}
-    for name in names:
-        if name in products[place].values:
-            seen = _chances(name, products, likely)
-            own, total = value_field(name, products[place].values[name][0]), sum(chance for chance, _ in seen.values())
-            for field, (chance, text) in seen.items():
-                found[field] = observed(mass * (field == own), mass * chance / total, at, text)
+    for texts, codes in columns:
+        if codes[place] >= 0:
+            chances = [0.0] * len(texts)
+            for code, chance in zip(codes, likely, strict=True):
+                if code >= 0:
+                    chances[code] += chance
+            total = sum(chances)
+            for code, (field, text) in enumerate(texts.items()):
+                found[field] = observed(mass * (code == codes[place]), mass * chances[code] / total, at, text)
     return found
-
-
-def _chances(name: str, products: Sequence[ShownProduct], likely: Array) -> dict[bytes, tuple[float, str]]:
-    """For each value of an attribute how likely a product with it is examined, not yet normalised, and its text."""
-    by_text: dict[str, float] = {}
-    for product, chance in zip(products, likely.tolist(), strict=True):
-        if name in product.values:
-            text = product.values[name][0]
-            by_text[text] = by_text.get(text, 0.0) + chance
-    seen: dict[bytes, tuple[float, str]] = {}
-    for text, chance in by_text.items():
-        before, told = seen.get(field := value_field(name, text), (0.0, text[:MOST_VALUE_CHARACTERS]))
-        seen[field] = (before + chance, told)
-    return seen
