@@ -51,7 +51,7 @@ class Settings(BaseModel):
     feedback_strength: float = Field(1, ge=0, le=4, description="what a lift is multiplied by; 0 only collects")
     feedback_prior: float = Field(20, gt=0, description="expected choices at which evidence counts half")
     feedback_value_prior: float = Field(1, gt=0, description="the same for the values of attributes")
-    feedback_liking: float = Field(0.35, ge=0, le=2, description="most that a value people chose adds to a score")
+    feedback_liking: float = Field(0.32, ge=0, le=2, description="most that a value people chose adds to a score")
     feedback_limit: float = Field(2, ge=0, le=10, description="largest lift of a logit, either way, in nats")
     feedback_short_s: int = Field(86_400, ge=1, description="short half-life of evidence")
     feedback_long_s: int = Field(2_592_000, ge=1, description="long half-life of evidence")
