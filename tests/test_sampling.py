@@ -247,3 +247,13 @@ def test_the_same_records_are_spoiled_every_time(tokenizer: Tokenizer) -> None:
     config = config.model_copy(update={"training": config.training.model_copy(update={"spoiled": 0.5})})
     one, other = sampler(tokenizer, records, config), sampler(tokenizer, records, config)
     assert one.train == other.train
+
+
+def test_where_the_embedding_alone_learns_only_sources_with_products_are_drawn(tokenizer: Tokenizer) -> None:
+    source = options().sources["shop"].model_dump()
+    training = {"steps": 40, "batch": 8, "embedding_only": True}
+    config = tiny_config(Path(), sources={"plain": source, "sold": source}, training=training)
+    sold = Record("rug", ("color",), (0.0,), (None,), products=(Product(1.0, "red rug", (None,)),))
+    records = {"plain": [numbered(0)], "sold": [sold]}
+    found = Sampler(config, tokenizer, records, POOLS, {"sold": np.zeros((1, 1, 1), np.float32)})
+    assert all(found.batch(step).products is not None for step in range(40))

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -16,6 +17,9 @@ from model_export import records
 from model_export.config import Config
 from model_export.records import Record
 from model_export.stage import StageFailed
+
+if TYPE_CHECKING:
+    from model_export.network import PackedRanker
 
 
 def main(arguments: Sequence[str], *, shipped: Path) -> None:
@@ -69,6 +73,7 @@ def label(config: Config, source: str, out: Path, *, catalogue: Path | None, cou
     for path in (train, dev):
         if not path.is_file():
             raise StageFailed(f"{path} is missing: finish a run with the source {source!r} first")
+    ranker = _finished(config)
     known = list(records.read(train))
     if not known:
         raise StageFailed(f"{train} is empty: there is nothing to recombine")
@@ -81,7 +86,7 @@ def label(config: Config, source: str, out: Path, *, catalogue: Path | None, cou
     barred = {" ".join(record.query.lower().split()) for part in (known, records.read(dev)) for record in part}
     products = catalogues.read(catalogue) if catalogue else []
     made = list(islice(texts(known, products, config.seed, barred=barred), count))
-    return records.write(out, _labelled(config, made, names, "records"))
+    return records.write(out, _labelled(config, ranker, made, names, "records"))
 
 
 def ask_for_kinds(config: Config, out: Path, *, catalogue: Path, count: int) -> int:
@@ -89,8 +94,9 @@ def ask_for_kinds(config: Config, out: Path, *, catalogue: Path, count: int) -> 
     from model_export import catalogues
     from model_export.labelling.kinds import KIND, Titled, kind_queries
 
+    ranker = _finished(config)
     products = {product.title: product for product in catalogues.read(catalogue) if product.title.strip()}
-    read = _labelled(config, list(products), [KIND], "titles")
+    read = _labelled(config, ranker, list(products), [KIND], "titles")
     titled = [Titled.of(products[each.query], each.values[0] or ()) for each in read]
     made = list(islice(kind_queries(titled, config.seed), count))
     if not made:
@@ -98,15 +104,22 @@ def ask_for_kinds(config: Config, out: Path, *, catalogue: Path, count: int) -> 
     return records.write(out, made)
 
 
-def _labelled(config: Config, texts: Sequence[str], names: Sequence[str], what: str) -> Iterator[Record]:
-    """What the finished run says of the texts, with a progress bar."""
-    from model_export import pretrained
+def _finished(config: Config) -> "PackedRanker":
+    """The network of the finished run. Raises StageFailed where it is not finished."""
     from model_export.distilling import WEIGHTS, load, untrained
-    from model_export.labelling.labels import labelled
 
     trained = config.work / "train"
     if not (trained / WEIGHTS).is_file():
         raise StageFailed(f"{trained / WEIGHTS} is missing: finish a run first")
-    ranker = load(untrained(config), trained)
+    return load(untrained(config), trained)
+
+
+def _labelled(
+    config: Config, ranker: "PackedRanker", texts: Sequence[str], names: Sequence[str], what: str
+) -> Iterator[Record]:
+    """What the network says of the texts, with a progress bar."""
+    from model_export import pretrained
+    from model_export.labelling.labels import labelled
+
     found = labelled(ranker, pretrained.tokenizer(config), texts, names)
     return iter(tqdm(found, what, total=len(texts)))
