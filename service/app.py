@@ -42,7 +42,15 @@ from service.feedback.folding import Folder
 from service.feedback.ledger import Ledger
 from service.feedback.snapshots import Snapshots
 from service.inflight import InFlight
-from service.keeping import check_feedback, dynamics_options, feedback_key, folder_of, ledger_of, redis_cache
+from service.keeping import (
+    check_feedback,
+    cohorting_of,
+    dynamics_options,
+    feedback_key,
+    folder_of,
+    ledger_of,
+    redis_cache,
+)
 from service.matching.parsing import Parser
 from service.matching.units import Units
 from service.model import Model, open_model
@@ -190,6 +198,7 @@ async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack,
     deployments = await stack.enter_async_context(Deployments(build, folder, telemetry, announce=announce))
     if ledger and settings.fold:
         await stack.enter_async_context(folder_of(ledger, settings, telemetry))
+        await stack.enter_async_context(cohorting_of(ledger, settings))
     return {"deployments": deployments, "ledger": ledger, "dynamics": dynamics, "rulebook": rulebook}
 
 
@@ -209,7 +218,7 @@ async def folding(settings: Settings) -> AsyncIterator[Folder]:
         raise StartError("folding alone needs RANKER_REDIS_URL: events that are kept in process are folded there")
     telemetry = Telemetry()
     with metrics_served(settings, telemetry.registry):
-        async with _shared_ledger(settings.redis_url, settings, telemetry) as ledger:
+        async with _shared_ledger(settings.redis_url, settings, telemetry) as ledger, cohorting_of(ledger, settings):
             yield folder_of(ledger, settings, telemetry)
 
 

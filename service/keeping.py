@@ -16,6 +16,7 @@ from service.cache.redis import RedisCache
 from service.drift import Calibration
 from service.errors import StartError
 from service.evidence import HalfLives, Shrinkage
+from service.feedback.cohorting import Cohorting
 from service.feedback.dynamics import Options
 from service.feedback.folding import Folder
 from service.feedback.ledger import Ledger, Limits
@@ -64,6 +65,11 @@ def folder_of(ledger: Ledger, settings: Settings, telemetry: Telemetry) -> Folde
     return Folder(ledger, telemetry, _half_lives(settings), consumer=name, calibration=Calibration(telemetry))
 
 
+def cohorting_of(ledger: Ledger, settings: Settings) -> Cohorting:
+    """What makes cohorts, to be entered."""
+    return Cohorting(ledger, _half_lives(settings), most=settings.personal_cohorts, every_s=settings.personal_cohorts_s)
+
+
 def _half_lives(settings: Settings) -> HalfLives:
     return HalfLives(settings.feedback_short_s, settings.feedback_long_s)
 
@@ -104,6 +110,7 @@ def dynamics_options(settings: Settings) -> Options:
         value_prior=settings.feedback_value_prior,
         strength=settings.feedback_strength,
         liking=settings.feedback_liking,
+        cohorts=settings.personal_cohorts,
         explore=settings.explore,
         explore_scale=settings.explore_scale,
         personal=Personal(settings.personal_share, settings.personal_balance, settings.personal_divergence),

@@ -205,6 +205,59 @@ def test_a_persons_values_are_balanced_with_popular_ones() -> None:
     run(work)
 
 
+def liking(**ratios: float) -> dict[bytes, Observed]:
+    return {f: found for name, ratio in ratios.items() for f, found in value(name, ratio).items()}
+
+
+def test_a_person_likes_what_people_of_like_taste_do() -> None:
+    async def work() -> None:
+        ledger = EvidenceLedger()
+        await ledger.add(ANNA, liking(green=3))
+        cohorts = [liking(green=0.2, navy=4, beige=4), liking(green=5, navy=0.5, olive=2)]
+        await ledger.keep_cohorts(cohorts, 60)
+        found = (await settled(ledger, person=ANNA, cohorts=2)).preferences(["color"])["color"]
+        wanted = {"green": math.log(3), "navy": math.log(0.5), "olive": math.log(2)}
+        assert found == pytest.approx({name: 0.75 * math.tanh(lift) for name, lift in wanted.items()}, abs=0.01)
+        alone = (await settled(ledger, person=ANNA)).preferences(["color"])["color"]
+        assert alone == pytest.approx({"green": 0.75 * math.tanh(math.log(3))})
+
+    run(work)
+
+
+def test_of_whom_nothing_is_known_nothing_is_told_by_cohorts() -> None:
+    async def work() -> None:
+        ledger = EvidenceLedger()
+        await ledger.keep_cohorts([liking(green=3), liking(navy=3)], 60)
+        assert (await settled(ledger, person=ANNA, cohorts=2)).preferences(["color"]) == {}
+        await ledger.add(keys.query_scope("red rug"), value("beige", 3))
+        found = (await settled(ledger, person=ANNA, cohorts=2)).preferences(["color"])["color"]
+        assert [*found] == ["beige"]
+
+    run(work)
+
+
+def test_a_cohort_that_is_hardly_surer_than_another_tells_half() -> None:
+    async def work() -> None:
+        ledger = EvidenceLedger()
+        await ledger.add(ANNA, {keys.value_field("size", "9"): observed(5, 1, 1.0, "9")})
+        await ledger.keep_cohorts([liking(green=3), liking(navy=3)], 60)
+        found = (await settled(ledger, person=ANNA, cohorts=2)).preferences(["color"])["color"]
+        assert found == {"green": pytest.approx(0.75 * math.tanh(math.log(3) / 2), abs=0.01)}
+
+    run(work)
+
+
+def test_cohorts_are_read_for_people_alone() -> None:
+    async def work() -> None:
+        ledger = EvidenceLedger()
+        await settled(ledger, cohorts=2)
+        assert not any(keys.cohort_key(0) in read for read in ledger.read)
+        await settled(ledger, person=ANNA, cohorts=2)
+        assert {keys.cohort_key(0), keys.cohort_key(1)} <= {*ledger.read[-1]}
+
+    run(work)
+
+
 def test_a_choice_that_is_part_of_every_scope_counts_once() -> None:
     async def work() -> None:
         ledger = EvidenceLedger()

@@ -21,10 +21,19 @@ from service.errors import LedgerAway, Overloaded
 from service.evidence import HalfLives, Observed, Shrinkage, merged, observed
 from service.feedback.choices import additions
 from service.feedback.dynamics import Dynamics, Names
-from service.feedback.keys import EVERYTHING, attribute_field, kind_scope, query_scope, user_key
+from service.feedback.keys import (
+    EVERYTHING,
+    attribute_field,
+    cohort_key,
+    kind_scope,
+    query_scope,
+    user_key,
+    value_field,
+)
 from service.feedback.ledger import (
     FIELDS_LEFT,
     MOST_FIELDS,
+    MOST_PEOPLE,
     SILENT_S,
     Entry,
     Fields,
@@ -325,6 +334,89 @@ def test_of_a_person_who_is_forgotten_nothing_is_left_and_what_is_under_way_brin
     each(work)
 
 
+async def people(ledger: Ledger) -> list[Fields]:
+    return [fields async for fields in ledger.profiles()]
+
+
+def profile(name: str, at: float = 900.0) -> dict[str, dict[bytes, Observed]]:
+    return {user_key(name): {value_field("color", name): observed(1, 0.5, at, name)}}
+
+
+async def fold_profiles(ledger: Ledger, *profiles: dict[str, dict[bytes, Observed]]) -> None:
+    for first in range(0, len(profiles), 10):
+        await ledger.append([entry(random.randrange(10**12)) for _ in profiles[first : first + 10]])
+        waiting = await ledger.waiting("a", 10)
+        several = zip(waiting, profiles[first : first + 10], strict=True)
+        await ledger.fold("a", [Folded(each.id, "", "", one | ONE) for each, one in several])
+
+
+def test_people_are_known_those_first_who_chose_last_but_who_were_forgotten(each: Each) -> None:
+    async def work(ledger: Ledger) -> None:
+        assert await people(ledger) == []
+        for name, at in (("a", 901.0), ("b", 902.0), ("c", 903.0), ("a", 904.0)):
+            await fold_profiles(ledger, profile(name, at))
+        names = [found.name for fields in await people(ledger) for found in fields.values()]
+        assert names == ["a", "c", "b"]
+        await ledger.forget_user("c")
+        assert [found.name for fields in await people(ledger) for found in fields.values()] == ["a", "b"]
+
+    each(work)
+
+
+def test_of_many_people_those_are_known_who_chose_last(each: Each) -> None:
+    async def work(ledger: Ledger) -> None:
+        many = [profile(f"{number:04}", 1000.0 + number) for number in range(MOST_PEOPLE + 20)]
+        await fold_profiles(ledger, *many)
+        found = await people(ledger)
+        assert len(found) == MOST_PEOPLE
+        assert {field for fields in found for field in fields} == {
+            field for one in many[20:] for fields in one.values() for field in fields
+        }
+
+    each(work)
+
+
+def test_cohorts_are_kept_until_others_are(each: Each) -> None:
+    async def work(ledger: Ledger) -> None:
+        first, second, third = (
+            {value_field("color", f"{name} {number}"): observed(1, 2, 900.0, name) for number in range(size)}
+            for name, size in (("red", 448), ("blue", 2), ("pink", 1))
+        )
+        cohorts = [cohort_key(number) for number in range(3)]
+        await ledger.keep_cohorts([first, second], 60)
+        assert await ledger.evidence(cohorts) == [first, second, {}]
+        await ledger.keep_cohorts([third], 60)
+        assert await ledger.evidence(cohorts) == [third, {}, {}]
+        await ledger.keep_cohorts([{}], 60)
+        assert await ledger.evidence(cohorts) == [{}, {}, {}]
+
+    each(work)
+
+
+def test_in_process_cohorts_are_gone_after_their_time() -> None:
+    async def work() -> None:
+        ledger, clock = memory()
+        await ledger.keep_cohorts([ONE[EVERYTHING]], 60)
+        await fold_profiles(ledger, profile("a"))
+        clock.now += 61
+        assert await ledger.evidence([cohort_key(0), user_key("a")]) == [{}, *profile("a").values()]
+
+    run(work)
+
+
+def test_in_redis_a_task_is_one_processs_alone_for_a_time(redis_server: RedisServer) -> None:
+    async def work() -> None:
+        async with on_redis(redis_server.url) as ledger, on_redis(redis_server.url) as other:
+            assert await ledger.claims("cohorts", 60)
+            assert not await other.claims("cohorts", 60)
+            assert await other.claims("something else", 60)
+            assert 0 < redis_server.client.ttl("{t:feedback}:claim:cohorts") <= 60
+            redis_server.client.delete("{t:feedback}:claim:cohorts")
+            assert await other.claims("cohorts", 60)
+
+    run(work)
+
+
 def test_of_a_person_who_is_forgotten_no_id_of_another_kind_is_left(each: Each) -> None:
     async def work(ledger: Ledger) -> None:
         user = "5e0fcafe" * 4
@@ -540,11 +632,14 @@ def test_in_redis_every_key_expires_and_the_log_is_bounded(redis_server: RedisSe
             ledger.show("q", b"shown")
             for first in range(0, 800, 200):
                 await ledger.append([entry(number) for number in range(first, first + 200)])
-                await ledger.fold("a", folded(await ledger.waiting("a", 200), ONE, f"capped{first}"))
+                additions = ONE | profile(str(first))
+                await ledger.fold("a", folded(await ledger.waiting("a", 200), additions, f"capped{first}"))
+            await ledger.keep_cohorts([ONE[EVERYTHING]], 60)
+            assert await ledger.claims("cohorts", 60)
             await until(lambda: redis_server.client.exists("t:shown:q"))
             await ledger.append([entry(900)])
         keys = redis_server.client.keys()
-        assert len(keys) >= 8
+        assert len(keys) >= 12
         assert all(redis_server.client.ttl(key) > 0 for key in keys)
         counted = [redis_server.client.ttl(key) for key in keys if b":cap:" in key]
         assert counted and all(LIMITS.cap_s - 60 < left <= LIMITS.cap_s for left in counted)
@@ -563,6 +658,7 @@ def test_in_redis_a_person_leaves_nothing_that_a_scan_finds(redis_server: RedisS
             assert await ledger.forget_user(user)
         client: Any = redis_server.client
         assert not any(user.encode() in key for key in client.scan_iter())
+        assert not client.exists("{t:feedback}:people")
         left = client.xrange("{t:feedback}:queue") + client.xrange("{t:feedback}:log")
         assert (len(left), [found for found in left if found[1][b"u"] != b"other"]) == (667, [])
 
@@ -573,6 +669,8 @@ def test_in_redis_rubbish_under_a_key_of_ours_is_no_evidence_and_makes_way(redis
     async def work() -> None:
         client = redis_server.client
         client.set("{t:feedback}:scope:all", "rubbish")
+        client.set("{t:feedback}:people", "rubbish")
+        client.set("{t:feedback}:cohort:0", "rubbish")
         client.hset("{t:feedback}:positions", mapping={"p:1": "rubbish", "p:2": b"\xff" * 50})
         async with on_redis(redis_server.url) as ledger:
             assert await ledger.evidence([EVERYTHING, "positions"]) == [{}, {}]
@@ -580,6 +678,10 @@ def test_in_redis_rubbish_under_a_key_of_ours_is_no_evidence_and_makes_way(redis
             additions = ONE | {"positions": {b"p:1": observed(1, 1, 900.0, "1")}}
             assert await ledger.fold("a", folded(await ledger.waiting("a", 1), additions)) == ["folded"]
             assert await ledger.evidence([EVERYTHING, "positions"]) == [*additions.values()]
+            await fold_profiles(ledger, profile("a"))
+            assert len(await people(ledger)) == 1
+            await ledger.keep_cohorts([*ONE.values()], 60)
+            assert await ledger.evidence([cohort_key(0)]) == [*ONE.values()]
 
     run(work)
 
@@ -621,6 +723,10 @@ def test_the_ledger_works_on_a_cluster(tmp_path: Path) -> None:
             while await ledger.shown(["q", "other"]) != [b"shown", None]:
                 continue
             assert len(await ledger.logged("", 10)) == 2
+            assert len(await people(ledger)) == 1
+            await ledger.keep_cohorts([*ONE.values()], 60)
+            assert await ledger.evidence([cohort_key(0)]) == [*ONE.values()]
+            assert await ledger.claims("cohorts", 60)
             assert await ledger.forget_user("u")
             await choose(ledger, "wool rug", "rug")
             assert len(await ledger.take_back(query_scope("wool rug"))) == 3

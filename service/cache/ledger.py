@@ -4,7 +4,9 @@
     {<prefix>:feedback}:log             stream of what was folded, the last so many
     {<prefix>:feedback}:seen:new, :old  sets of what was seen in this window and in the one before
     {<prefix>:feedback}:cap:<digest>    how often a client has added to something of late
-    {<prefix>:feedback}:<key>           hash of evidence by field: `scope:…`, `user:…`, `positions`
+    {<prefix>:feedback}:<key>           hash of evidence by field: `scope:…`, `user:…`, `cohort:…`, `positions`
+    {<prefix>:feedback}:people          set of the people whose choices were folded last, by when
+    {<prefix>:feedback}:claim:<task>    there while a task is one process's alone
     {<prefix>:feedback}:parts:<key>     hash of what a scope has in which wider ones, by both and field
     {<prefix>:feedback}:taken           hash of how often scopes were taken back, by key
     <prefix>:shown:<key>                what was shown, each in a slot of its own, for there are many
@@ -19,7 +21,7 @@ import asyncio
 import logging
 import struct
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -31,11 +33,13 @@ from service.cache.connection import Client, Command
 from service.cache.redis import FAILURES, FAULTS, PAUSE_S, RedisCache
 from service.errors import LedgerAway, Overloaded
 from service.evidence import Observed, decode, encode
-from service.feedback.keys import parts_key, user_key
+from service.feedback.keys import cohort_key, parts_key, user_key
 from service.feedback.ledger import (
     FIELDS_LEFT,
     LEAST_SUM,
+    MOST_COHORTS,
     MOST_FIELDS,
+    MOST_PEOPLE,
     MOST_SEEN,
     SILENT_S,
     Entry,
@@ -55,6 +59,8 @@ AT_ONCE = 8
 """Steps under way in one process; others wait for them, in the same time."""
 PAGE = 500
 """Entries that are looked at in one step for those of one person."""
+PROFILES_TOGETHER = 10
+"""Read at once: of about 50 kB each, at most."""
 TELL_EVERY_S = 2.0
 """How often it is told what waits, for others append and fold."""
 TIDY_EVERY_S, GONE_S = 60.0, 600.0
@@ -85,6 +91,7 @@ class RedisLedger:
         self._redis, self._cache, self._limits, self._telemetry = client, cache, limits, telemetry
         self._prefix, self._shown = f"{{{prefix}:feedback}}:", f"{prefix}:shown:"
         self._queue, self._log, self._taken = self._key("queue"), self._key("log"), self._key("taken")
+        self._people = self._key("people")
         self._silent_s, self._gone_s = silent_s, gone_s
         self._clock, self._tidied = clock, clock()
         self._breaker = Breaker(failures=FAILURES, pause=PAUSE_S, clock=clock)
@@ -131,9 +138,10 @@ class RedisLedger:
         """As `Ledger`."""
         if not folded:
             return []
-        limits, places = self._limits, _Places([self._taken, self._queue, self._log])
+        limits, places = self._limits, _Places([self._taken, self._queue, self._log, self._people])
         bounds = [consumer, limits.half_lives.short, limits.half_lives.long, round(limits.ttl_s)]
         bounds += [limits.cap, round(limits.cap_s), limits.kept, MOST_FIELDS, FIELDS_LEFT]
+        bounds += [MOST_PEOPLE, self._key(user_key(""))]
         entries: list[Any] = []
         queries = {b"": 0}
         for each in folded:
@@ -190,8 +198,30 @@ class RedisLedger:
             while last:
                 here, found = await self._eval(scripts.FORGET, [stream], [user, last, PAGE, queue])
                 deleted, last = deleted + here, f"({found.decode()}" if found else ""
-        (profile,) = await self._run([("DEL", self._key(user_key(user)))])
+        profile, _ = await self._run([("DEL", self._key(user_key(user))), ("ZREM", self._people, user)])
         return bool(profile) or deleted > 0
+
+    async def profiles(self) -> AsyncIterator[Fields]:
+        """As `Ledger`."""
+        (people,) = await self._run([("ZREVRANGE", self._people, 0, MOST_PEOPLE - 1)])
+        names = [name.decode() for name in people] if isinstance(people, list) else []
+        for first in range(0, len(names), PROFILES_TOGETHER):
+            together = names[first : first + PROFILES_TOGETHER]
+            for reply in await self._run([("HGETALL", self._key(user_key(name))) for name in together]):
+                yield self._fields(reply, ())
+                await asyncio.sleep(0)  # requests that the same loop serves go before the next one
+
+    async def keep_cohorts(self, cohorts: Sequence[Fields], ttl_s: float) -> None:
+        """As `Ledger`."""
+        arguments: list[Any] = [round(ttl_s) or 1]
+        for fields in cohorts[:MOST_COHORTS]:
+            arguments += [len(fields), *(part for item in fields.items() for part in (item[0], encode(item[1])))]
+        await self._eval(scripts.COHORTS, [self._key(cohort_key(number)) for number in range(MOST_COHORTS)], arguments)
+
+    async def claims(self, task: str, for_s: float) -> bool:
+        """As `Ledger`."""
+        (claimed,) = await self._run([("SET", self._key(f"claim:{task}"), "", "NX", "EX", round(for_s) or 1)])
+        return claimed is not None
 
     async def _tell(self) -> None:
         """Ask how many wait, and since when, over and over."""

@@ -134,9 +134,10 @@ FOLD = (
     _EFFECTS
     + _SUMS
     + """
--- KEYS: how often scopes were taken back, queue, log, then counts of clients, evidence and parts
+-- KEYS: how often scopes were taken back, queue, log, people, then counts of clients, evidence and parts
 -- ARGV: consumer, the half-lives, life of evidence in s, cap, its time in s, most of the log, most
--- fields of a key and how many are left where there are more, how many queries follow and these, the first of them '';
+-- fields of a key and how many are left where there are more, most people, what their keys begin with, how many
+-- queries follow and these, the first of them '';
 -- then for each entry its id, the place of its client's count among KEYS (0: not capped), its sums, the event that the
 -- log gets ('': as it was put down) and which query before it (0: none).
 -- Sums are of each key its place, that of its client's count (0: not capped), that of its parts (0: it is no scope) and
@@ -144,7 +145,8 @@ FOLD = (
 -- then both. As one argument they cost a tenth of what they cost one by one.
 -- A field of a scope's parts is {key of a wider scope, NUL, its turn, NUL} for each that was added to, NUL, field.
 -- Gives {how many wait, 'folded', 'capped' or 'gone' for each entry}.
-local queue, log, consumer, ttl = KEYS[2], KEYS[3], ARGV[1], ARGV[4]
+local queue, log, people, consumer, ttl = KEYS[2], KEYS[3], KEYS[4], ARGV[1], ARGV[4]
+local most_people, of_people = tonumber(ARGV[10]), ARGV[11]
 local cap, cap_s, kept, most, left = tonumber(ARGV[5]), ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
 
 local function merged(one, other)
@@ -215,7 +217,7 @@ local function add(place, field, bytes)
   fields[field] = fields[field] and merged(fields[field], found) or found
 end
 
-local at = 11 + tonumber(ARGV[10])
+local at = 13 + tonumber(ARGV[12])
 while at <= #ARGV do
   local id, place, sums = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
   local outcome = 'gone'
@@ -260,7 +262,7 @@ while at <= #ARGV do
       if tonumber(kept) > 0 and #entry[2] == 6 then -- else it is none of ours
         local query = tonumber(ARGV[at + 4])
         if not noted[query] then
-          keep(entry[2], ARGV[11 + query])
+          keep(entry[2], ARGV[13 + query])
           noted[query] = true
         end
         keep(entry[2], ARGV[at + 3])
@@ -273,6 +275,9 @@ while at <= #ARGV do
   at = at + 5
 end
 
+if type(redis.pcall('ZCARD', people)) == 'table' then
+  redis.call('DEL', people)
+end
 for place, fields in pairs(added) do
   local key = KEYS[place]
   if type(redis.pcall('HLEN', key)) == 'table' then
@@ -296,12 +301,33 @@ for place, fields in pairs(added) do
     trim(key)
   end
   redis.call('EXPIRE', key, ttl)
+  if string.sub(key, 1, #of_people) == of_people then
+    local _, found = next(fields)
+    redis.call('ZADD', people, found[5], string.sub(key, #of_people + 1))
+  end
 end
+redis.call('ZREMRANGEBYRANK', people, 0, -(most_people + 1))
+redis.call('EXPIRE', people, ttl)
 redis.call('EXPIRE', log, ttl)
 redis.call('EXPIRE', KEYS[1], ttl) -- no turn may begin anew while there are parts of an old one
 return {redis.call('XLEN', queue), told}
 """
 )
+
+COHORTS = """
+-- KEYS: all cohorts that there may be. ARGV: life in s, then of each that there is how many fields follow, each of them
+-- with its bytes.
+local at = 2
+for _, key in ipairs(KEYS) do
+  redis.call('DEL', key)
+  local fields = tonumber(ARGV[at] or '0')
+  for first = at + 1, at + 2 * fields, 1000 do -- no call takes more than some thousand arguments
+    redis.call('HSET', key, unpack(ARGV, first, math.min(first + 999, at + 2 * fields)))
+  end
+  redis.call('EXPIRE', key, ARGV[1])
+  at = at + 2 * fields + 1
+end
+"""
 
 TAKE_BACK = (
     _EFFECTS

@@ -3,7 +3,7 @@
 Knows: what can be asked of it and what must hold. Does not know: how it is kept.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from service.evidence import HalfLives, Observed
@@ -19,6 +19,8 @@ have a chance and the keys need not be looked through each time."""
 FIELDS_LEFT = 448
 LEAST_SUM = 1e-6
 """Where all sums of a field are less after something was taken off them, that is nothing but rounding."""
+MOST_PEOPLE, MOST_COHORTS = 500, 32
+"""People whose profiles cohorts are made of, and cohorts that there may be."""
 MOST_SEEN = 1_000_000
 """Events that are remembered for de-duplication: past so many within a window, those of the window before are forgotten
 early."""
@@ -129,6 +131,18 @@ class Ledger(Protocol):
 
         Narrower scopes keep their own, but are in this one and in the wider ones no more.
         """
+        ...
+
+    def profiles(self) -> AsyncIterator[Fields]:
+        """The evidence of people, `MOST_PEOPLE` at most, those first whose choices were folded last."""
+        ...
+
+    async def keep_cohorts(self, cohorts: Sequence[Fields], ttl_s: float) -> None:
+        """Keep this evidence of cohorts, by their numbers from 0, for so long; `MOST_COHORTS` at most, and no other."""
+        ...
+
+    async def claims(self, task: str, for_s: float) -> bool:
+        """Whether a task is the caller's alone for so long: it is nobody else's, and was not within that time."""
         ...
 
     async def forget_user(self, user: str) -> bool:

@@ -7,17 +7,19 @@ import asyncio
 import itertools
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from service.errors import Overloaded
 from service.evidence import HalfLives, Observed, at_time, merged, without
-from service.feedback.keys import user_key
+from service.feedback.keys import cohort_key, user_key
 from service.feedback.ledger import (
     FIELDS_LEFT,
     LEAST_SUM,
+    MOST_COHORTS,
     MOST_FIELDS,
+    MOST_PEOPLE,
     MOST_SEEN,
     SILENT_S,
     Entry,
@@ -168,6 +170,24 @@ class MemoryLedger:
             if not known:
                 kept.remove(key)
 
+    async def profiles(self) -> AsyncIterator[Fields]:
+        """As `Ledger`."""
+        people = [key for key in self._evidence.latest() if key.startswith(user_key(""))]
+        for key in people[:MOST_PEOPLE]:
+            yield self._evidence.get(key) or {}
+            await asyncio.sleep(0)  # requests go before the next one
+
+    async def keep_cohorts(self, cohorts: Sequence[Fields], ttl_s: float) -> None:
+        """As `Ledger`."""
+        for number in range(MOST_COHORTS):
+            self._evidence.remove(cohort_key(number))
+        for number, fields in enumerate(cohorts[:MOST_COHORTS]):
+            self._evidence.put(cohort_key(number), {**fields}, ttl_s=ttl_s)
+
+    async def claims(self, task: str, for_s: float) -> bool:  # noqa: ARG002  # there is no other
+        """As `Ledger`: nobody else is there."""
+        return True
+
     async def forget_user(self, user: str) -> bool:
         """As `Ledger`."""
         waiting = [number for number, each in self._queue.items() if _names(each.entry, user)]
@@ -241,12 +261,17 @@ class _Expiring(Generic[_Value]):
         until, value = self._kept.get(key, (0.0, None))
         return value if until > self._clock() else None
 
-    def put(self, key: str, value: _Value, *, anew: bool = True) -> None:
-        """Keep it; `anew` as if it were new, else for as long as what it replaces."""
+    def latest(self) -> list[str]:
+        """The keys, what was put last first."""
+        return [*reversed(self._kept)]
+
+    def put(self, key: str, value: _Value, *, anew: bool = True, ttl_s: float | None = None) -> None:
+        """Keep it; `anew` as if it were new, perhaps for a shorter time, else for as long as what it replaces."""
         now = self._clock()
         if anew:
             self._kept.pop(key, None)
-        self._kept[key] = (now + self._ttl_s if anew else self._kept[key][0], value)
+        lives_s = self._ttl_s if ttl_s is None else min(ttl_s, self._ttl_s)
+        self._kept[key] = (now + lives_s if anew else self._kept[key][0], value)
         while len(self._kept) > self._most or next(iter(self._kept.values()))[0] <= now:
             self._kept.popitem(last=False)
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 HALVINGS = 30
 """Of the share, where the bound wants a smaller one: exact to 1e-9."""
-LEAST_STRENGTH, MOST_VALUES = 0.02, 24
-"""Weaker preferences are none; so many of an attribute count, the strongest."""
+LEAST_STRENGTH = 0.02
+"""Weaker preferences are none."""
 
 
 class Personal(NamedTuple):
@@ -55,7 +55,7 @@ def divergence(one: Sequence[float], other: Sequence[float]) -> float:
 
 
 def tastes(popular: Mapping[str, float], own: Mapping[str, float], personal: Personal) -> dict[str, float]:
-    """How strongly each value of one attribute is wanted, in [-1, 1], the strongest alone.
+    """How strongly each value of one attribute is wanted, in [-1, 1].
 
     A mixture by the balance: what is popular is of this query, what is a person's own of all that the person asked for.
     What is popular counts alike for those of whom nothing is known, so that a first choice takes nothing from it.
@@ -64,5 +64,4 @@ def tastes(popular: Mapping[str, float], own: Mapping[str, float], personal: Per
         value: personal.balance * own.get(value, 0.0) + (1 - personal.balance) * popular.get(value, 0.0)
         for value in {**popular, **own}
     }
-    strong = [item for item in sums.items() if abs(item[1]) >= LEAST_STRENGTH]
-    return dict(sorted(strong, key=lambda item: -abs(item[1]))[:MOST_VALUES])
+    return {value: strength for value, strength in sums.items() if abs(strength) >= LEAST_STRENGTH}

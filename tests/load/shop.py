@@ -1,7 +1,7 @@
 """A shop in one process: the shipped bundle ranks, a ledger in memory takes the events, time passes as it is told.
 
-All is the service's own, but HTTP and the clock: answers come from its ranker, events go through its intake and are
-folded into evidence that its next answers read.
+All is the service's own, but HTTP, the clock and the moments when cohorts are made: answers come from its ranker,
+events go through its intake and are folded into evidence that its next answers read.
 
 Knows: what the service is composed of. Does not know: who shops there, what for.
 """
@@ -22,6 +22,7 @@ from service.cache.vectors import VectorCache
 from service.cores import usable_cores
 from service.embedding import Embedder
 from service.feedback import shown
+from service.feedback.cohorting import Cohorting
 from service.feedback.dynamics import Dynamics
 from service.feedback.folding import Folder
 from service.feedback.intake import Intake
@@ -130,6 +131,10 @@ class Shop:
         rules = Rules(SECRET, settings.feedback_late_s, settings.feedback_early_s)
         self._intake = Intake(self.ledger, self._telemetry, rules, self.clock)
         self._folder = Folder(self.ledger, self._telemetry, limits.half_lives, consumer="replay", clock=self.clock)
+        self._cohorts_s, self._cohorts_at = settings.personal_cohorts_s, BEGIN
+        self._cohorting = Cohorting(
+            self.ledger, limits.half_lives, most=settings.personal_cohorts, every_s=self._cohorts_s, clock=self.clock
+        )
         self._numbers = itertools.count(1)
 
     async def __aenter__(self) -> Self:
@@ -162,3 +167,6 @@ class Shop:
         await self._intake.take(events)
         while await self._folder.fold():
             pass
+        if self.clock() >= self._cohorts_at:
+            self._cohorts_at = self.clock() + self._cohorts_s
+            await self._cohorting.make()
