@@ -37,6 +37,7 @@ from service.drift import Drift
 from service.embedding import Embedder
 from service.errors import StartError, SwapRefused
 from service.extracting import Extractor
+from service.feedback.cohorting import Alike
 from service.feedback.dynamics import Dynamics
 from service.feedback.folding import Folder
 from service.feedback.ledger import Ledger
@@ -182,7 +183,10 @@ async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack,
     feedback = ledger_of(client, redis, settings, telemetry) if settings.feedback else None
     ledger = await stack.enter_async_context(feedback) if feedback else None
     snapshots = await stack.enter_async_context(Snapshots(ledger)) if ledger else None
-    dynamics = Dynamics(snapshots, dynamics_options(settings)) if snapshots else None
+    alike = await stack.enter_async_context(Alike(ledger)) if ledger else None
+    dynamics = (
+        Dynamics(snapshots, dynamics_options(settings), cohorts=lambda: alike.cohorts) if snapshots and alike else None
+    )
 
     rulebook = await stack.enter_async_context(Rulebook(telemetry, file=settings.rules, store=rules))
     parser = Parser(Units.read())

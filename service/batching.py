@@ -8,11 +8,8 @@ means, HTTP.
 """
 
 import asyncio
-import contextlib
 import logging
 import math
-import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +19,7 @@ from itertools import accumulate
 from types import TracebackType
 from typing import Protocol, Self
 
+from service.cores import give_way
 from service.errors import ModelFailed, Overloaded
 from service.scoring import RowScores
 from service.telemetry import Telemetry, request_id
@@ -35,7 +33,7 @@ MARGIN = 1.5
 """A request is refused at once unless its deadline leaves it so many times the time that it is expected to take.
 
 One that finds a thread with nothing to do is not: how else would it come out that the model is fast again?"""
-CLOSE_S, NICER = 2.0, 10
+CLOSE_S = 2.0
 
 
 class Runs(Protocol):
@@ -317,19 +315,3 @@ def _resolve(batch: _Batch, scores: list[RowScores] | ModelFailed) -> None:
         job.found[entry.place] = scores[index]
         if len(job.found) == job.rows:
             job.scores.set_result([job.found[place] for place in range(job.rows)])
-
-
-def give_way(*, idle_class: bool) -> None:
-    """Let the event loop have any core as soon as it wants it, for this thread would keep one for ms at a time.
-
-    While the model works on every core, requests are read, refused, or answered from the cache. For threads that are
-    nicer, the loop still waits for their time slices; for those of Linux' idle class it does not. (Measured: 1.04 to
-    1.08 times the throughput. But event loops on every core leave those nothing: misses then took 2.3 s, not 0.1 s.)
-    """
-    if sys.platform == "linux":  # elsewhere a thread has no priority of its own
-        thread = threading.get_native_id()
-        with contextlib.suppress(OSError):  # a sandbox may forbid it
-            if idle_class:
-                os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
-            else:
-                os.setpriority(os.PRIO_PROCESS, thread, os.nice(0) + NICER)

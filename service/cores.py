@@ -1,12 +1,17 @@
 """How many CPU cores this process really has, and whom it shares them with.
 
-Knows: affinity, control groups and their quotas, Linux' groups of sessions. Does not know: what the cores are for.
+Knows: affinity, control groups and their quotas, Linux' groups of sessions, how a thread gives way. Does not know: what
+the cores are for.
 """
 
+import contextlib
 import os
+import sys
+import threading
 from pathlib import Path
 
 CGROUP, PROC = Path("/sys/fs/cgroup"), Path("/proc")
+NICER = 10
 
 
 def usable_cores(cgroup: Path = CGROUP) -> int:
@@ -31,6 +36,22 @@ def in_group(cgroup: Path = CGROUP, proc: Path = PROC) -> bool:
     except (OSError, StopIteration):
         return False
     return (cgroup / own / "cpu.weight").exists()
+
+
+def give_way(*, idle_class: bool) -> None:
+    """Let the event loop have any core as soon as it wants it, for this thread would keep one for ms at a time.
+
+    While the model works on every core, requests are read, refused, or answered from the cache. For threads that are
+    nicer, the loop still waits for their time slices; for those of Linux' idle class it does not. (Measured: 1.04 to
+    1.08 times the throughput. But event loops on every core leave those nothing: misses then took 2.3 s, not 0.1 s.)
+    """
+    if sys.platform == "linux":  # elsewhere a thread has no priority of its own
+        thread = threading.get_native_id()
+        with contextlib.suppress(OSError):  # a sandbox may forbid it
+            if idle_class:
+                os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
+            else:
+                os.setpriority(os.PRIO_PROCESS, thread, os.nice(0) + NICER)
 
 
 def _quota(cgroup: Path) -> float | None:

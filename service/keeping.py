@@ -67,7 +67,17 @@ def folder_of(ledger: Ledger, settings: Settings, telemetry: Telemetry) -> Folde
 
 def cohorting_of(ledger: Ledger, settings: Settings) -> Cohorting:
     """What makes cohorts, to be entered."""
-    return Cohorting(ledger, _half_lives(settings), most=settings.personal_cohorts, every_s=settings.personal_cohorts_s)
+    return Cohorting(
+        ledger,
+        _half_lives(settings),
+        _shrinkage(settings),
+        most=settings.personal_cohorts,
+        every_s=settings.personal_cohorts_s,
+    )
+
+
+def _shrinkage(settings: Settings) -> Shrinkage:
+    return Shrinkage(settings.feedback_prior, settings.feedback_short_share, settings.feedback_limit)
 
 
 def _half_lives(settings: Settings) -> HalfLives:
@@ -106,11 +116,10 @@ def dynamics_options(settings: Settings) -> Options:
     """How evidence becomes lifts and likings."""
     return Options(
         _half_lives(settings),
-        Shrinkage(settings.feedback_prior, settings.feedback_short_share, settings.feedback_limit),
+        _shrinkage(settings),
         value_prior=settings.feedback_value_prior,
         strength=settings.feedback_strength,
         liking=settings.feedback_liking,
-        cohorts=settings.personal_cohorts,
         explore=settings.explore,
         explore_scale=settings.explore_scale,
         personal=Personal(settings.personal_share, settings.personal_balance, settings.personal_divergence),

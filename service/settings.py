@@ -78,7 +78,7 @@ class Settings(BaseModel):
     personal_divergence: float = Field(
         0.1, ge=0, le=0.6931, description="bound on a person's weights: Jensen-Shannon from the common ones, in nats"
     )
-    personal_cohorts: int = Field(8, ge=0, le=32, description="cohorts of people of like taste, at most; 0 makes none")
+    personal_cohorts: int = Field(8, ge=0, le=16, description="cohorts of people of like taste, at most; 0 makes none")
     personal_cohorts_s: int = Field(900, ge=1, description="time between two makings of cohorts")
     rules: Path | None = Field(None, description="TOML file of a merchandiser's rules, read again when it changes")
     shadow_bundle: Path | None = Field(None, description="second bundle that scores a share of requests, unanswered")

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
 from service import scoring
-from service.batching import give_way
+from service.cores import give_way
 from service.errors import ModelFailed
 from service.scoring import RowScores
 from service.telemetry import Telemetry

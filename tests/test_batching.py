@@ -16,7 +16,8 @@ import pytest
 from fakes import FakeClock, FakeModel, run, scores_of, until
 from onnx import TensorProto, helper
 
-from service.batching import CLOSE_S, NICER, Batcher
+from service.batching import CLOSE_S, Batcher
+from service.cores import NICER
 from service.errors import ModelFailed, Overloaded
 from service.model import OUTPUTS, Model, probe_row
 from service.scoring import RowScores

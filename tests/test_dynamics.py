@@ -4,6 +4,7 @@ import math
 import random
 from typing import Any
 
+import numpy as np
 import pytest
 from fakes import EvidenceLedger, run
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from service import scoring
 from service.evidence import HalfLives, Observed, Shrinkage, observed
 from service.feedback import keys
+from service.feedback.cohorts import Cohorts
 from service.feedback.dynamics import Behaviour, Bent, Dynamics, Names, Options
 from service.feedback.people import Personal, divergence
 from service.feedback.snapshots import Snapshots
@@ -37,8 +39,15 @@ def options(**changes: Any) -> Options:
     return Options(**(given | changes))
 
 
-async def settled(ledger: EvidenceLedger, *, kind: str | None = None, person: str = "", **changes: Any) -> Behaviour:
-    dynamics = Dynamics(Snapshots(ledger), options(**changes), chance=random.Random(7))
+async def settled(
+    ledger: EvidenceLedger,
+    cohorts: Cohorts | None = None,
+    *,
+    kind: str | None = None,
+    person: str = "",
+    **changes: Any,
+) -> Behaviour:
+    dynamics = Dynamics(Snapshots(ledger), options(**changes), chance=random.Random(7), cohorts=lambda: cohorts)
     found = dynamics.begin("red rug", kind, person)
     await found.ready(10)
     return found
@@ -205,55 +214,62 @@ def test_a_persons_values_are_balanced_with_popular_ones() -> None:
     run(work)
 
 
-def liking(**ratios: float) -> dict[bytes, Observed]:
-    return {f: found for name, ratio in ratios.items() for f, found in value(name, ratio).items()}
+COHORTS = Cohorts(
+    [*value("green", 1), *value("navy", 1), *value("olive", 1)],
+    np.log([[0.2, 4.0, 1.0], [5.0, 0.5, 2.0]]),
+    until=math.inf,
+)
 
 
 def test_a_person_likes_what_people_of_like_taste_do() -> None:
     async def work() -> None:
         ledger = EvidenceLedger()
-        await ledger.add(ANNA, liking(green=3))
-        cohorts = [liking(green=0.2, navy=4, beige=4), liking(green=5, navy=0.5, olive=2)]
-        await ledger.keep_cohorts(cohorts, 60)
-        found = (await settled(ledger, person=ANNA, cohorts=2)).preferences(["color"])["color"]
+        await ledger.add(ANNA, value("green", 3))
+        found = (await settled(ledger, COHORTS, person=ANNA)).preferences(["Color", "size"])
         wanted = {"green": math.log(3), "navy": math.log(0.5), "olive": math.log(2)}
-        assert found == pytest.approx({name: 0.75 * math.tanh(lift) for name, lift in wanted.items()}, abs=0.01)
-        alone = (await settled(ledger, person=ANNA)).preferences(["color"])["color"]
-        assert alone == pytest.approx({"green": 0.75 * math.tanh(math.log(3))})
+        strengths = {name: 0.75 * math.tanh(lift) for name, lift in wanted.items()}
+        assert found == {"Color": pytest.approx(strengths, abs=1e-3)}
+        alone = (await settled(ledger, person=ANNA)).preferences(["Color"])
+        assert alone == {"Color": pytest.approx({"green": strengths["green"]})}
 
     run(work)
 
 
-def test_of_whom_nothing_is_known_nothing_is_told_by_cohorts() -> None:
+def test_the_less_a_person_chose_the_more_is_what_others_like() -> None:
     async def work() -> None:
         ledger = EvidenceLedger()
-        await ledger.keep_cohorts([liking(green=3), liking(navy=3)], 60)
-        assert (await settled(ledger, person=ANNA, cohorts=2)).preferences(["color"]) == {}
+        await ledger.add(ANNA, value("green", 3) | {keys.value_field("color", "navy"): observed(1, 1, 2e9, "")})
+        found = (await settled(ledger, COHORTS, person=ANNA, value_prior=1.0)).preferences(["color"])["color"]
+        between = math.log((1 + 0.5) / (1 + 1))
+        assert found["navy"] == pytest.approx(0.75 * math.tanh(between), abs=1e-3)
+
+    run(work)
+
+
+def test_cohorts_say_nothing_of_whom_nothing_is_known_and_of_queries() -> None:
+    async def work() -> None:
+        ledger = EvidenceLedger()
+        assert (await settled(ledger, COHORTS, person=ANNA)).preferences(["color"]) == {}
         await ledger.add(keys.query_scope("red rug"), value("beige", 3))
-        found = (await settled(ledger, person=ANNA, cohorts=2)).preferences(["color"])["color"]
-        assert [*found] == ["beige"]
+        for person in ("", ANNA):
+            found = (await settled(ledger, COHORTS, person=person)).preferences(["color"])["color"]
+            assert [*found] == ["beige"]
+        await ledger.add(ANNA, {keys.attribute_field("color"): observed(5, 1, 1.0, "color")})
+        assert [*(await settled(ledger, COHORTS, person=ANNA)).preferences(["color"])["color"]] == ["beige"]
 
     run(work)
 
 
-def test_a_cohort_that_is_hardly_surer_than_another_tells_half() -> None:
+def test_other_cohorts_are_heard_as_soon_as_they_hold() -> None:
     async def work() -> None:
-        ledger = EvidenceLedger()
-        await ledger.add(ANNA, {keys.value_field("size", "9"): observed(5, 1, 1.0, "9")})
-        await ledger.keep_cohorts([liking(green=3), liking(navy=3)], 60)
-        found = (await settled(ledger, person=ANNA, cohorts=2)).preferences(["color"])["color"]
-        assert found == {"green": pytest.approx(0.75 * math.tanh(math.log(3) / 2), abs=0.01)}
-
-    run(work)
-
-
-def test_cohorts_are_read_for_people_alone() -> None:
-    async def work() -> None:
-        ledger = EvidenceLedger()
-        await settled(ledger, cohorts=2)
-        assert not any(keys.cohort_key(0) in read for read in ledger.read)
-        await settled(ledger, person=ANNA, cohorts=2)
-        assert {keys.cohort_key(0), keys.cohort_key(1)} <= {*ledger.read[-1]}
+        ledger, hold = EvidenceLedger(), [COHORTS]
+        await ledger.add(ANNA, value("green", 3))
+        dynamics = Dynamics(Snapshots(ledger), options(), cohorts=lambda: hold[0])
+        behaviour = dynamics.begin("red rug", None, ANNA)
+        await behaviour.ready(10)
+        before = behaviour.preferences(["color"])["color"]["navy"]
+        hold[0] = Cohorts([*value("green", 1), *value("navy", 1)], np.log([[3.0, 3.0]]), until=1e9)
+        assert before < 0 < behaviour.preferences(["color"])["color"]["navy"]
 
     run(work)
 

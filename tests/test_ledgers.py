@@ -1,5 +1,6 @@
 """Both ledgers, in process and in Redis, keep the same promises, and by the same events hold the same evidence."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -24,7 +25,6 @@ from service.feedback.dynamics import Dynamics, Names
 from service.feedback.keys import (
     EVERYTHING,
     attribute_field,
-    cohort_key,
     kind_scope,
     query_scope,
     user_key,
@@ -378,28 +378,35 @@ def test_of_many_people_those_are_known_who_chose_last(each: Each) -> None:
 
 def test_cohorts_are_kept_until_others_are(each: Each) -> None:
     async def work(ledger: Ledger) -> None:
-        first, second, third = (
-            {value_field("color", f"{name} {number}"): observed(1, 2, 900.0, name) for number in range(size)}
-            for name, size in (("red", 448), ("blue", 2), ("pink", 1))
-        )
-        cohorts = [cohort_key(number) for number in range(3)]
-        await ledger.keep_cohorts([first, second], 60)
-        assert await ledger.evidence(cohorts) == [first, second, {}]
-        await ledger.keep_cohorts([third], 60)
-        assert await ledger.evidence(cohorts) == [third, {}, {}]
-        await ledger.keep_cohorts([{}], 60)
-        assert await ledger.evidence(cohorts) == [{}, {}, {}]
+        assert await ledger.cohorts() is None
+        for content in (b"first", b"\x00second", None):
+            await ledger.keep_cohorts(content, 60)
+            assert await ledger.cohorts() == content
 
     each(work)
 
 
-def test_in_process_cohorts_are_gone_after_their_time() -> None:
+def test_in_process_cohorts_are_gone_after_their_time_and_people_after_theirs() -> None:
     async def work() -> None:
         ledger, clock = memory()
-        await ledger.keep_cohorts([ONE[EVERYTHING]], 60)
+        await ledger.keep_cohorts(b"first", 60)
         await fold_profiles(ledger, profile("a"))
         clock.now += 61
-        assert await ledger.evidence([cohort_key(0), user_key("a")]) == [{}, *profile("a").values()]
+        assert (await ledger.cohorts(), len(await people(ledger))) == (None, 1)
+        clock.now += LIMITS.ttl_s
+        assert await people(ledger) == []
+
+    run(work)
+
+
+def test_in_redis_of_people_and_entries_nothing_outlives_the_time_of_evidence(redis_server: RedisServer) -> None:
+    async def work() -> None:
+        async with on_redis(redis_server.url, LIMITS._replace(ttl_s=1, cap_s=1, waiting=1000, kept=1000)) as ledger:
+            await fold_profiles(ledger, *(profile(f"{number:03}") for number in range(300)))
+            await asyncio.sleep(1.1)
+            await fold_profiles(ledger, profile("b"))
+            assert redis_server.client.zrange("{t:feedback}:people", 0, -1) == [b"b"]
+            assert len(await ledger.logged("", 1000)) < 150
 
     run(work)
 
@@ -634,7 +641,7 @@ def test_in_redis_every_key_expires_and_the_log_is_bounded(redis_server: RedisSe
                 await ledger.append([entry(number) for number in range(first, first + 200)])
                 additions = ONE | profile(str(first))
                 await ledger.fold("a", folded(await ledger.waiting("a", 200), additions, f"capped{first}"))
-            await ledger.keep_cohorts([ONE[EVERYTHING]], 60)
+            await ledger.keep_cohorts(b"first", 60)
             assert await ledger.claims("cohorts", 60)
             await until(lambda: redis_server.client.exists("t:shown:q"))
             await ledger.append([entry(900)])
@@ -670,7 +677,8 @@ def test_in_redis_rubbish_under_a_key_of_ours_is_no_evidence_and_makes_way(redis
         client = redis_server.client
         client.set("{t:feedback}:scope:all", "rubbish")
         client.set("{t:feedback}:people", "rubbish")
-        client.set("{t:feedback}:cohort:0", "rubbish")
+        client.set("{t:feedback}:user:b", "rubbish")
+        client.hset("{t:feedback}:cohorts", "no", "string")
         client.hset("{t:feedback}:positions", mapping={"p:1": "rubbish", "p:2": b"\xff" * 50})
         async with on_redis(redis_server.url) as ledger:
             assert await ledger.evidence([EVERYTHING, "positions"]) == [{}, {}]
@@ -679,9 +687,10 @@ def test_in_redis_rubbish_under_a_key_of_ours_is_no_evidence_and_makes_way(redis
             assert await ledger.fold("a", folded(await ledger.waiting("a", 1), additions)) == ["folded"]
             assert await ledger.evidence([EVERYTHING, "positions"]) == [*additions.values()]
             await fold_profiles(ledger, profile("a"))
-            assert len(await people(ledger)) == 1
-            await ledger.keep_cohorts([*ONE.values()], 60)
-            assert await ledger.evidence([cohort_key(0)]) == [*ONE.values()]
+            client.zadd("{t:feedback}:people", {"b": 0})
+            assert len([fields for fields in await people(ledger) if fields]) == 1
+            await ledger.keep_cohorts(b"first", 60)
+            assert await ledger.cohorts() == b"first"
 
     run(work)
 
@@ -724,8 +733,8 @@ def test_the_ledger_works_on_a_cluster(tmp_path: Path) -> None:
                 continue
             assert len(await ledger.logged("", 10)) == 2
             assert len(await people(ledger)) == 1
-            await ledger.keep_cohorts([*ONE.values()], 60)
-            assert await ledger.evidence([cohort_key(0)]) == [*ONE.values()]
+            await ledger.keep_cohorts(b"first", 60)
+            assert await ledger.cohorts() == b"first"
             assert await ledger.claims("cohorts", 60)
             assert await ledger.forget_user("u")
             await choose(ledger, "wool rug", "rug")

@@ -4,8 +4,9 @@
     {<prefix>:feedback}:log             stream of what was folded, the last so many
     {<prefix>:feedback}:seen:new, :old  sets of what was seen in this window and in the one before
     {<prefix>:feedback}:cap:<digest>    how often a client has added to something of late
-    {<prefix>:feedback}:<key>           hash of evidence by field: `scope:…`, `user:…`, `cohort:…`, `positions`
+    {<prefix>:feedback}:<key>           hash of evidence by field: `scope:…`, `user:…`, `positions`
     {<prefix>:feedback}:people          set of the people whose choices were folded last, by when
+    {<prefix>:feedback}:cohorts         what people of like taste like
     {<prefix>:feedback}:claim:<task>    there while a task is one process's alone
     {<prefix>:feedback}:parts:<key>     hash of what a scope has in which wider ones, by both and field
     {<prefix>:feedback}:taken           hash of how often scopes were taken back, by key
@@ -33,11 +34,10 @@ from service.cache.connection import Client, Command
 from service.cache.redis import FAILURES, FAULTS, PAUSE_S, RedisCache
 from service.errors import LedgerAway, Overloaded
 from service.evidence import Observed, decode, encode
-from service.feedback.keys import cohort_key, parts_key, user_key
+from service.feedback.keys import parts_key, user_key
 from service.feedback.ledger import (
     FIELDS_LEFT,
     LEAST_SUM,
-    MOST_COHORTS,
     MOST_FIELDS,
     MOST_PEOPLE,
     MOST_SEEN,
@@ -91,7 +91,7 @@ class RedisLedger:
         self._redis, self._cache, self._limits, self._telemetry = client, cache, limits, telemetry
         self._prefix, self._shown = f"{{{prefix}:feedback}}:", f"{prefix}:shown:"
         self._queue, self._log, self._taken = self._key("queue"), self._key("log"), self._key("taken")
-        self._people = self._key("people")
+        self._people, self._cohorts = self._key("people"), self._key("cohorts")
         self._silent_s, self._gone_s = silent_s, gone_s
         self._clock, self._tidied = clock, clock()
         self._breaker = Breaker(failures=FAILURES, pause=PAUSE_S, clock=clock)
@@ -207,16 +207,19 @@ class RedisLedger:
         names = [name.decode() for name in people] if isinstance(people, list) else []
         for first in range(0, len(names), PROFILES_TOGETHER):
             together = names[first : first + PROFILES_TOGETHER]
-            for reply in await self._run([("HGETALL", self._key(user_key(name))) for name in together]):
+            for reply in await self._eval(scripts.PROFILES, [self._key(user_key(name)) for name in together], []):
                 yield self._fields(reply, ())
                 await asyncio.sleep(0)  # requests that the same loop serves go before the next one
 
-    async def keep_cohorts(self, cohorts: Sequence[Fields], ttl_s: float) -> None:
+    async def keep_cohorts(self, content: bytes | None, ttl_s: float) -> None:
         """As `Ledger`."""
-        arguments: list[Any] = [round(ttl_s) or 1]
-        for fields in cohorts[:MOST_COHORTS]:
-            arguments += [len(fields), *(part for item in fields.items() for part in (item[0], encode(item[1])))]
-        await self._eval(scripts.COHORTS, [self._key(cohort_key(number)) for number in range(MOST_COHORTS)], arguments)
+        kept: Command = ("SET", self._cohorts, content, "EX", round(ttl_s) or 1) if content else ("DEL", self._cohorts)
+        await self._run([kept])
+
+    async def cohorts(self) -> bytes | None:
+        """As `Ledger`."""
+        (content,) = await self._run([("GET", self._cohorts)])
+        return content if isinstance(content, bytes) else None
 
     async def claims(self, task: str, for_s: float) -> bool:
         """As `Ledger`."""

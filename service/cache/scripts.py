@@ -275,6 +275,8 @@ while at <= #ARGV do
   at = at + 5
 end
 
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 if type(redis.pcall('ZCARD', people)) == 'table' then
   redis.call('DEL', people)
 end
@@ -302,31 +304,27 @@ for place, fields in pairs(added) do
   end
   redis.call('EXPIRE', key, ttl)
   if string.sub(key, 1, #of_people) == of_people then
-    local _, found = next(fields)
-    redis.call('ZADD', people, found[5], string.sub(key, #of_people + 1))
+    redis.call('ZADD', people, now, string.sub(key, #of_people + 1))
   end
 end
+redis.call('ZREMRANGEBYSCORE', people, '-inf', now - tonumber(ttl)) -- their profiles are gone
 redis.call('ZREMRANGEBYRANK', people, 0, -(most_people + 1))
 redis.call('EXPIRE', people, ttl)
+redis.call('XTRIM', log, 'MINID', '~', math.floor((now - tonumber(ttl)) * 1000))
 redis.call('EXPIRE', log, ttl)
 redis.call('EXPIRE', KEYS[1], ttl) -- no turn may begin anew while there are parts of an old one
 return {redis.call('XLEN', queue), told}
 """
 )
 
-COHORTS = """
--- KEYS: all cohorts that there may be. ARGV: life in s, then of each that there is how many fields follow, each of them
--- with its bytes.
-local at = 2
-for _, key in ipairs(KEYS) do
-  redis.call('DEL', key)
-  local fields = tonumber(ARGV[at] or '0')
-  for first = at + 1, at + 2 * fields, 1000 do -- no call takes more than some thousand arguments
-    redis.call('HSET', key, unpack(ARGV, first, math.min(first + 999, at + 2 * fields)))
-  end
-  redis.call('EXPIRE', key, ARGV[1])
-  at = at + 2 * fields + 1
+PROFILES = """
+-- KEYS: of people. Gives the hash of each, empty where there is none or something else.
+local found = {}
+for i, key in ipairs(KEYS) do
+  local profile = redis.pcall('HGETALL', key)
+  found[i] = profile.err and {} or profile
 end
+return found
 """
 
 TAKE_BACK = (

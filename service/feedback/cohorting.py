@@ -1,55 +1,51 @@
-"""Cohorts made anew from profiles, over and over, beside requests.
+"""Cohorts made anew from profiles, over and over, and read where they are made or elsewhere, beside requests.
 
-Whoever folds does it, one process at a time. Cohorts that nobody makes anew are gone after a while, and with them what
-is in them of people who were forgotten meanwhile.
+Whoever folds makes them, one process at a time, in a thread that gives way. Cohorts that nobody makes anew are gone
+after a while, and with them what is in them of people who were forgotten meanwhile.
 
 Knows: when, who, from whose profiles. Does not know: what a cohort is, where profiles are kept.
 """
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from service import background
+from service.cores import give_way, in_group
 from service.errors import LedgerAway
-from service.evidence import HalfLives
-from service.feedback.cohorts import Profiles
+from service.evidence import HalfLives, Shrinkage
+from service.feedback.cohorts import Cohorts
 from service.feedback.ledger import Ledger
+from service.feedback.mixture import Found, Profiles, Stopped
 
 logger = logging.getLogger(__name__)
 
 TASK = "cohorts"
-LIVES = 3.0
-"""Times the pause between two makings that cohorts are kept."""
-ROUGHLY = 0.5
-"""Of the pause a task is claimed for: processes that begin at different moments make cohorts in turns."""
+LIVES, CLAIMED = 3.0, 0.9
+"""Shares of the pause between two makings: for how long cohorts hold, and for how long making them is claimed."""
+SOON_S = 30.0
+"""After the start, unless the pause is shorter."""
+READ_EVERY_S = 30.0
 
 
-class Cohorting:
-    """Makes cohorts of the profiles in a ledger; an async context manager.
+class Alike:
+    """The cohorts that hold, as they were read lately; an async context manager that reads them over and over.
 
-    `most` is how many there may be, `every_s` the pause. `clock` gives seconds since 1970.
+    `clock` gives seconds since 1970.
     """
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        half_lives: HalfLives,
-        *,
-        most: int,
-        every_s: float,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._ledger, self._half_lives, self._clock = ledger, half_lives, clock
-        self._most, self._every_s = most, every_s
+    def __init__(self, ledger: Ledger, clock: Callable[[], float] = time.time) -> None:
+        self._ledger, self._clock = ledger, clock
+        self._read: tuple[bytes, Cohorts] | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        if self._most:
-            self._task = background.begin(self._run(), "making cohorts")
+        self._task = background.begin(self._reading(), "reading cohorts")
         return self
 
     async def __aexit__(
@@ -58,24 +54,109 @@ class Cohorting:
         if self._task:
             await background.end(self._task)
 
+    @property
+    def cohorts(self) -> Cohorts | None:
+        """None where there are none that hold."""
+        return self._read[1] if self._read and self._clock() < self._read[1].until else None
+
+    async def read(self) -> None:
+        """Read them now; what cannot be read is none. Raises LedgerAway."""
+        content = await self._ledger.cohorts()
+        if content is None:
+            self._read = None
+        elif not self._read or self._read[0] != content:
+            try:
+                self._read = content, Cohorts.decode(content)
+            except ValueError as error:
+                self._read = None
+                logger.warning("cohorts cannot be read: %s", error)
+
+    async def _reading(self) -> None:
+        while True:
+            with suppress(LedgerAway):
+                await self.read()
+            await asyncio.sleep(READ_EVERY_S)
+
+
+class Cohorting:
+    """Makes cohorts of the profiles in a ledger; an async context manager.
+
+    `most` is how many there may be, none at 0, `every_s` the pause. `clock` gives seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        half_lives: HalfLives,
+        shrinkage: Shrinkage,
+        *,
+        most: int,
+        every_s: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._ledger, self._half_lives, self._shrinkage, self._clock = ledger, half_lives, shrinkage, clock
+        self._most, self._every_s = most, every_s
+        self._ending = threading.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._most:
+            self._task = background.begin(self._making(), "making cohorts")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending.set()
+        if self._task:
+            await background.end(self._task)
+
     async def make(self) -> int:
         """Make them now, unless another process did of late; how many there are. Raises LedgerAway."""
-        if not await self._ledger.claims(TASK, ROUGHLY * self._every_s):
+        if not await self._ledger.claims(TASK, CLAIMED * self._every_s):
             return 0
         profiles = Profiles(self._clock(), self._half_lives)
         async for fields in self._ledger.profiles():
             profiles.add(fields)
-        found = await asyncio.to_thread(lambda: profiles.shared().cohorts(self._most))
-        await self._ledger.keep_cohorts(found, LIVES * self._every_s)
-        logger.debug("%d people make %d cohorts", profiles.people, len(found))
-        return len(found)
+        found = await self._apart(profiles)
+        lives_s = LIVES * self._every_s
+        content = Cohorts(found.values, found.lifts, self._clock() + lives_s).encode() if found else None
+        await self._ledger.keep_cohorts(content, lives_s)
+        made = len(found.lifts) if found else 0
+        logger.debug("%d people make %d cohorts", profiles.people, made)
+        return made
 
-    async def _run(self) -> None:
+    async def _apart(self, profiles: Profiles) -> Found | None:
+        """The cohorts, found in a thread of its own that ends with this process, and soon where nobody waits for it."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Found | None] = loop.create_future()
+
+        def settle(found: Found | None, error: Exception | None) -> None:
+            if not done.done():
+                done.set_exception(error) if error else done.set_result(found)
+
+        def work() -> None:
+            give_way(idle_class=in_group())
+            found, failed = None, None
+            try:
+                found = profiles.mixture(self._shrinkage, self._ending.is_set).cohorts(self._most)
+            except Stopped:
+                return
+            except Exception as error:  # noqa: BLE001  # told where it is awaited
+                failed = error
+            with suppress(RuntimeError):  # the loop may be closed
+                loop.call_soon_threadsafe(settle, found, failed)
+
+        threading.Thread(target=work, name="cohorts", daemon=True).start()
+        return await done
+
+    async def _making(self) -> None:
+        await asyncio.sleep(min(SOON_S, self._every_s))
         while True:
-            await asyncio.sleep(self._every_s)
             try:
                 await self.make()
             except LedgerAway:
                 logger.debug("no cohorts were made: what they are made of cannot be read")
             except Exception:  # whatever it was: people's own choices count without them, and the next time may do
                 logger.exception("no cohorts were made, the next are tried for after a pause")
+            await asyncio.sleep(self._every_s)

@@ -6,9 +6,6 @@ speaks without what is a narrower one's own, so that no choice counts twice. Lif
 doubles an attribute's weight before all are divided by their sum, so that a weight goes where choices divided by the
 model's expectation say. In logits, which the bundle's temperature T divides, it is T · lift.
 
-What a person likes is shrunk towards what people of like taste do, those of the cohort that fits best, by how likely it
-is theirs; without cohorts towards 0.
-
 The lift of a value, shrunk by a prior of its own, is how much it is liked: tanh(lift), of which `liking` is the most
 that it adds to a product's score. It is not multiplied by the attribute's weight, for a lift says itself how much a
 value matters: in a log-linear model of choice it is the value's utility. In replays with simulated shoppers
@@ -17,20 +14,21 @@ value matters: in a log-linear model of choice it is the value's utility. In rep
 Knows: scopes of a request, the order of shrinking, where chance comes in. Does not know: requests, tokens, the ledger.
 """
 
-import math
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import zip_longest
 
 from service import scoring
 from service.evidence import HalfLives, Observed, Shrinkage, at_time, lift, without
-from service.feedback import cohorts, keys, people
+from service.feedback import keys, people
+from service.feedback.cohorts import Cohorts
 from service.feedback.kept import Kept
+from service.feedback.likings import Lifting, Likings, Preferences
 from service.feedback.people import Personal
-from service.feedback.snapshots import FRESH_S, KEPT_S, NOTHING, Snapshot, Snapshots, Waiting, settled
+from service.feedback.snapshots import FRESH_S, NOTHING, Snapshot, Snapshots, settled
 
 KIND_NAMES = frozenset(
     (
@@ -48,19 +46,10 @@ KIND_NAMES = frozenset(
 )
 """Plain names of attributes whose value is a kind of product."""
 SCOPES_KEPT = 2048
-MOST_LIFTS, MOST_STRENGTHS = 50_000, 50_000
-"""Of attributes and values, kept while what was read of them is the same: about 2 and 10 MB."""
-
-COHORTS_FRESH_S = 30.0
-"""Cohorts are made anew much less often."""
-MOST_SETS = 4
-"""Sets of cohorts whose lifts are kept: an old one and a new one, and what is read while one replaces the other."""
+MOST_LIFTS = 50_000
+"""Of attributes, kept while what was read of them is the same: about 2 MB."""
 MOST_FORMS = 2
 """What is said again is kept as written for so many numbers of attributes."""
-
-Preferences = dict[str, dict[str, float]]
-Strengths = Mapping[bytes, Mapping[str, float]]
-"""By an attribute's field, how strongly each of its values is liked, in (-1, 1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +58,7 @@ class Options:
 
     `value_prior` is what `shrinkage` has for attributes, for values; `liking` the most that one adds to a score.
     `strength` multiplies every lift; `explore` is the share of answers that chance moves, by normal noise with the
-    standard deviation `explore_scale`, in nats of the weights. `cohorts` is how many there may be.
+    standard deviation `explore_scale`, in nats of the weights.
     """
 
     half_lives: HalfLives
@@ -80,7 +69,6 @@ class Options:
     explore: float
     explore_scale: float
     personal: Personal
-    cohorts: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,16 +124,14 @@ Read = tuple[tuple[str, ...], tuple[int, ...]]
 class Behaviour:
     """What is known for one request, perhaps still to come: then it `waits`, and `ready` has it come."""
 
-    __slots__ = ("_alike", "_asked", "_dynamics", "_person", "scopes")
+    __slots__ = ("_asked", "_dynamics", "_person", "scopes")
 
     def __init__(self, dynamics: "Dynamics", scopes: tuple[str, ...], person: str) -> None:
         self.scopes = scopes
         self._dynamics, self._person = dynamics, person
         self._asked = dynamics.snapshots.ask(scopes)
-        self._alike: list[Snapshot | Waiting] = []
         if person:
             self._asked += dynamics.snapshots.ask((person,), FRESH_S)
-            self._alike = dynamics.snapshots.ask(dynamics.cohort_keys, KEPT_S, COHORTS_FRESH_S)
 
     @property
     def named(self) -> bool:
@@ -155,9 +141,7 @@ class Behaviour:
     @property
     def waits(self) -> bool:
         """Whether anything is still to come."""
-        return any([type(each) is not Snapshot for each in self._asked]) or any(  # noqa: C419  # no generator for so few
-            type(each) is not Snapshot for each in self._alike
-        )
+        return any([type(each) is not Snapshot for each in self._asked])  # noqa: C419  # no generator for so few
 
     def of_kind(self, kind: str) -> None:
         """Take the kind of product, which was not known at first, between the query and everything."""
@@ -167,8 +151,7 @@ class Behaviour:
 
     async def ready(self, within: float) -> None:
         """Wait for what is still to come, no longer than so many seconds."""
-        found = await settled([*self._asked, *self._alike], within)
-        self._asked, self._alike = [*found[: len(self._asked)]], [*found[len(self._asked) :]]
+        self._asked = [*await settled(self._asked, within)]
 
     @property
     def read(self) -> Read:
@@ -194,15 +177,15 @@ class Behaviour:
     def preferences(self, names: Iterable[str]) -> Preferences:
         """How strongly which values are wanted of attributes: popular for the query, and the person's own."""
         snapshots, person = self._parts()
-        return self._dynamics.preferences(names, snapshots[0], person, _known(self._alike))
+        return self._dynamics.preferences(names, snapshots[0], person)
 
     def _parts(self) -> tuple[list[Snapshot], Snapshot]:
-        known = _known(self._asked)
+        known = [each if isinstance(each, Snapshot) else NOTHING for each in self._asked]
         return (known[:-1], known[-1]) if self._person else (known, NOTHING)
 
 
 class Dynamics:
-    """What behaviour adds to one answer after another. `clock` counts seconds since 1970."""
+    """What behaviour adds to one answer after another. `clock`: seconds since 1970; `cohorts` tells which hold."""
 
     def __init__(
         self,
@@ -210,14 +193,13 @@ class Dynamics:
         options: Options,
         clock: Callable[[], float] = time.time,
         chance: random.Random | None = None,
+        cohorts: Callable[[], Cohorts | None] = lambda: None,
     ) -> None:
         self.snapshots = snapshots
         self._options, self._clock, self._chance = options, clock, chance or random.Random()
         self._scopes = lru_cache(SCOPES_KEPT)(_scopes)
         self._lifts: Kept[tuple[Names, tuple[int, ...]], tuple[float, ...]] = Kept(MOST_LIFTS)
-        self._strengths: Kept[tuple[int, ...], Strengths] = Kept(MOST_STRENGTHS)
-        self._cohort_lifts: Kept[tuple[int, ...], list[dict[bytes, float]]] = Kept(MOST_SETS)
-        self.cohort_keys = tuple(map(keys.cohort_key, range(options.cohorts)))
+        self._likings = Likings(Lifting(self._lift, self.sums, options.strength), options.personal, cohorts)
 
     def begin(self, query: str, kind: str | None = None, person: str = "") -> Behaviour:
         """Ask for what a request needs; `person` is the key of one. What is not known is read from now on."""
@@ -231,11 +213,12 @@ class Dynamics:
             found = self._lift(field, rest, found)
         return self._options.strength * found
 
-    def _lift(self, field: bytes, found: Observed, parent: float, prior: float | None = None) -> float:
+    def _lift(self, field: bytes, found: Observed, parent: float) -> float:
         """The lift that evidence makes of that which holds without it."""
         options = self._options
-        own_prior = options.value_prior if keys.is_value(field) else options.shrinkage.prior
-        shrinkage = options.shrinkage._replace(prior=own_prior if prior is None else prior)
+        shrinkage = options.shrinkage
+        if keys.is_value(field):
+            shrinkage = shrinkage._replace(prior=options.value_prior)
         return lift(found, self._clock(), options.half_lives, shrinkage, parent=parent)
 
     @property
@@ -286,19 +269,9 @@ class Dynamics:
         evidence, own = _less(common, base), _less(final, common)
         return Bent(final, common, base, alone, calibrated, evidence, own, scoring.entropy(calibrated))
 
-    def preferences(
-        self, names: Iterable[str], query: Snapshot, person: Snapshot, alike: Sequence[Snapshot] = ()
-    ) -> Preferences:
-        """By name, how strongly which of its values are wanted, in [-1, 1]; `alike` are the cohorts."""
-        if not query.number and not person.number:
-            return {}
-        popular, own = self._values(query), self._values(person, alike)
-        found: Preferences = {}
-        for name in names:
-            field = keys.attribute_field(name)
-            if field in popular or field in own:
-                found[name] = people.tastes(popular.get(field, {}), own.get(field, {}), self._options.personal)
-        return {name: values for name, values in found.items() if values}
+    def preferences(self, names: Iterable[str], query: Snapshot, person: Snapshot) -> Preferences:
+        """By name, how strongly which of its values are wanted, in [-1, 1]."""
+        return self._likings.preferences(names, query, person)
 
     def _known_lifts(self, names: Names, snapshots: Sequence[Snapshot]) -> tuple[float, ...] | None:
         """The lifts of a list of attributes, None where all are 0; kept while all is as it was read."""
@@ -311,42 +284,6 @@ class Dynamics:
             self._lifts.put((names, numbers), found, len(found))
         return found if any(found) else None
 
-    def _values(self, snapshot: Snapshot, alike: Sequence[Snapshot] = ()) -> Strengths:
-        """The strength of each value; kept while all is as it was read."""
-        if not snapshot.number:
-            return {}
-        numbers = tuple([each.number for each in (snapshot, *alike)])
-        found = self._strengths.get(numbers)
-        if found is None:
-            found = self._read_values(snapshot, alike)
-            self._strengths.put(numbers, found, sum(map(len, found.values())))
-        return found
-
-    def _read_values(self, snapshot: Snapshot, alike: Sequence[Snapshot]) -> Strengths:
-        lifts = self._of_cohort(snapshot, alike)
-        for each in filter(keys.is_value, snapshot.fields):
-            lifts[each] = self._lift(each, snapshot.fields[each], lifts.get(each, 0.0))
-        found: dict[bytes, dict[str, float]] = {}
-        for each, lifted in lifts.items():
-            _, value = keys.told(each)
-            found.setdefault(keys.attribute_of(each), {})[value] = math.tanh(self._options.strength * lifted)
-        return found
-
-    def _of_cohort(self, person: Snapshot, alike: Sequence[Snapshot]) -> dict[bytes, float]:
-        """The lifts of values that hold for a person of whom nothing but their cohort is known, by how sure it is."""
-        known = [each for each in alike if each.number]
-        if not known:
-            return {}
-        numbers = tuple([each.number for each in known])
-        lifts = self._cohort_lifts.get(numbers)
-        if lifts is None:
-            prior = cohorts.PRIOR
-            lifts = [{f: self._lift(f, seen, 0.0, prior) for f, seen in each.fields.items()} for each in known]
-            self._cohort_lifts.put(numbers, lifts)
-        chosen = {each: self.sums(person.fields[each]) for each in filter(keys.is_value, person.fields)}
-        place, sure = cohorts.nearest(chosen, lifts)
-        return {each: sure * lifted for each, lifted in lifts[place].items()}
-
 
 def _wide_first(field: bytes, snapshots: Sequence[Snapshot]) -> tuple[list[Observed], list[Observed]]:
     """The evidence of a field by scope, from the widest, where there is any, and that of the next narrower one."""
@@ -357,10 +294,6 @@ def _wide_first(field: bytes, snapshots: Sequence[Snapshot]) -> tuple[list[Obser
 def _scopes(query: str, kind: str) -> tuple[str, ...]:
     """The narrowest first."""
     return (keys.query_scope(query), *([keys.kind_scope(kind)] if kind else []), keys.EVERYTHING)
-
-
-def _known(asked: Iterable[Snapshot | Waiting]) -> list[Snapshot]:
-    return [each if isinstance(each, Snapshot) else NOTHING for each in asked]
 
 
 def _less(one: list[float], other: list[float]) -> list[float] | None:

@@ -2,7 +2,6 @@
 
     scope:<digest>   of a query's text, of a kind of product, or of everything
     user:<hash>      of a person
-    cohort:<number>  of people of like taste
     positions        impressions and choices by position
     parts:<scope>    what a scope has in wider ones
 
@@ -37,11 +36,6 @@ def parts_key(scope: str) -> str:
 def user_key(user: str) -> str:
     """The key of a person, by the keyed hash."""
     return f"user:{user}"
-
-
-def cohort_key(number: int) -> str:
-    """The key of one of the cohorts, counted from 0."""
-    return f"cohort:{number}"
 
 
 def attribute_field(name: str) -> bytes:

@@ -19,8 +19,8 @@ have a chance and the keys need not be looked through each time."""
 FIELDS_LEFT = 448
 LEAST_SUM = 1e-6
 """Where all sums of a field are less after something was taken off them, that is nothing but rounding."""
-MOST_PEOPLE, MOST_COHORTS = 500, 32
-"""People whose profiles cohorts are made of, and cohorts that there may be."""
+MOST_PEOPLE = 500
+"""People whose profiles cohorts are made of."""
 MOST_SEEN = 1_000_000
 """Events that are remembered for de-duplication: past so many within a window, those of the window before are forgotten
 early."""
@@ -137,8 +137,12 @@ class Ledger(Protocol):
         """The evidence of people, `MOST_PEOPLE` at most, those first whose choices were folded last."""
         ...
 
-    async def keep_cohorts(self, cohorts: Sequence[Fields], ttl_s: float) -> None:
-        """Keep this evidence of cohorts, by their numbers from 0, for so long; `MOST_COHORTS` at most, and no other."""
+    async def keep_cohorts(self, content: bytes | None, ttl_s: float) -> None:
+        """Keep cohorts for so long, in place of others; None for none."""
+        ...
+
+    async def cohorts(self) -> bytes | None:
+        """The cohorts that are kept, if there are any."""
         ...
 
     async def claims(self, task: str, for_s: float) -> bool:

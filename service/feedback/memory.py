@@ -13,11 +13,10 @@ from typing import Generic, TypeVar
 
 from service.errors import Overloaded
 from service.evidence import HalfLives, Observed, at_time, merged, without
-from service.feedback.keys import cohort_key, user_key
+from service.feedback.keys import user_key
 from service.feedback.ledger import (
     FIELDS_LEFT,
     LEAST_SUM,
-    MOST_COHORTS,
     MOST_FIELDS,
     MOST_PEOPLE,
     MOST_SEEN,
@@ -54,6 +53,7 @@ class MemoryLedger:
         self._taken: Counter[str] = Counter()
         self._shown: _Expiring[bytes] = _Expiring(MOST_SHOWN, limits.shown_s, clock)
         self._caps: _Expiring[int] = _Expiring(MOST_CAPS, limits.cap_s, clock)
+        self._cohorts: tuple[bytes, float] | None = None
 
     async def append(self, entries: Sequence[Entry]) -> list[bool]:
         """As `Ledger`."""
@@ -172,17 +172,18 @@ class MemoryLedger:
 
     async def profiles(self) -> AsyncIterator[Fields]:
         """As `Ledger`."""
-        people = [key for key in self._evidence.latest() if key.startswith(user_key(""))]
-        for key in people[:MOST_PEOPLE]:
+        people = (key for key in self._evidence.latest() if key.startswith(user_key("")))
+        for key in itertools.islice(people, MOST_PEOPLE):
             yield self._evidence.get(key) or {}
             await asyncio.sleep(0)  # requests go before the next one
 
-    async def keep_cohorts(self, cohorts: Sequence[Fields], ttl_s: float) -> None:
+    async def keep_cohorts(self, content: bytes | None, ttl_s: float) -> None:
         """As `Ledger`."""
-        for number in range(MOST_COHORTS):
-            self._evidence.remove(cohort_key(number))
-        for number, fields in enumerate(cohorts[:MOST_COHORTS]):
-            self._evidence.put(cohort_key(number), {**fields}, ttl_s=ttl_s)
+        self._cohorts = (content, self._clock() + ttl_s) if content else None
+
+    async def cohorts(self) -> bytes | None:
+        """As `Ledger`."""
+        return self._cohorts[0] if self._cohorts and self._clock() < self._cohorts[1] else None
 
     async def claims(self, task: str, for_s: float) -> bool:  # noqa: ARG002  # there is no other
         """As `Ledger`: nobody else is there."""
@@ -262,16 +263,15 @@ class _Expiring(Generic[_Value]):
         return value if until > self._clock() else None
 
     def latest(self) -> list[str]:
-        """The keys, what was put last first."""
-        return [*reversed(self._kept)]
+        """The keys of what is kept still, what was put last first."""
+        return [key for key in reversed(self._kept) if self.get(key) is not None]
 
-    def put(self, key: str, value: _Value, *, anew: bool = True, ttl_s: float | None = None) -> None:
-        """Keep it; `anew` as if it were new, perhaps for a shorter time, else for as long as what it replaces."""
+    def put(self, key: str, value: _Value, *, anew: bool = True) -> None:
+        """Keep it; `anew` as if it were new, else for as long as what it replaces."""
         now = self._clock()
         if anew:
             self._kept.pop(key, None)
-        lives_s = self._ttl_s if ttl_s is None else min(ttl_s, self._ttl_s)
-        self._kept[key] = (now + lives_s if anew else self._kept[key][0], value)
+        self._kept[key] = (now + self._ttl_s if anew else self._kept[key][0], value)
         while len(self._kept) > self._most or next(iter(self._kept.values()))[0] <= now:
             self._kept.popitem(last=False)
 

@@ -76,9 +76,8 @@ class Snapshots:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def ask(self, keys: Sequence[str], stale: float = STALE_S, fresh: float = FRESH_S) -> list[Snapshot | Waiting]:
-        """For each key what is known of it and no older than `stale`, else what will be: see `settled`. What is older
-        than `fresh` is read again.
+    def ask(self, keys: Sequence[str], stale: float = STALE_S) -> list[Snapshot | Waiting]:
+        """For each key what is known of it and no older than `stale`, else what will be: see `settled`.
 
         Reading begins at once, before anything that the caller awaits afterwards.
         """
@@ -89,7 +88,7 @@ class Snapshots:
             if kept and now - kept.at <= stale:
                 self._kept.move_to_end(key)
                 found.append(kept.snapshot)
-                if now - kept.at > fresh:
+                if now - kept.at > FRESH_S:
                     self._want(key)
             else:
                 found.append(self._want(key) or NOTHING)

@@ -22,7 +22,7 @@ from service.cache.vectors import VectorCache
 from service.cores import usable_cores
 from service.embedding import Embedder
 from service.feedback import shown
-from service.feedback.cohorting import Cohorting
+from service.feedback.cohorting import Alike, Cohorting
 from service.feedback.dynamics import Dynamics
 from service.feedback.folding import Folder
 from service.feedback.intake import Intake
@@ -113,7 +113,8 @@ class Shop:
         limits, options = feedback_limits(settings), dynamics_options(settings)
         self.ledger = MemoryLedger(limits, self._telemetry, clock=self.clock)
         self._snapshots = Snapshots(self.ledger, clock=self.clock)
-        self.dynamics = Dynamics(self._snapshots, options, self.clock)
+        self._alike = Alike(self.ledger, self.clock)
+        self.dynamics = Dynamics(self._snapshots, options, self.clock, cohorts=lambda: self._alike.cohorts)
         weigher = Weigher(
             machine.tokenizer,
             machine.batcher,
@@ -133,7 +134,12 @@ class Shop:
         self._folder = Folder(self.ledger, self._telemetry, limits.half_lives, consumer="replay", clock=self.clock)
         self._cohorts_s, self._cohorts_at = settings.personal_cohorts_s, BEGIN
         self._cohorting = Cohorting(
-            self.ledger, limits.half_lives, most=settings.personal_cohorts, every_s=self._cohorts_s, clock=self.clock
+            self.ledger,
+            limits.half_lives,
+            options.shrinkage,
+            most=settings.personal_cohorts,
+            every_s=self._cohorts_s,
+            clock=self.clock,
         )
         self._numbers = itertools.count(1)
 
@@ -170,3 +176,4 @@ class Shop:
         if self.clock() >= self._cohorts_at:
             self._cohorts_at = self.clock() + self._cohorts_s
             await self._cohorting.make()
+            await self._alike.read()
