@@ -3,7 +3,6 @@
 import itertools
 import json
 import re
-import shlex
 import subprocess
 import time
 import tomllib
@@ -25,11 +24,12 @@ FOLDERS = (".", "service", "model_export", "tests/load")
 README, *OTHERS = ((ROOT / folder / "README.md").read_text(encoding="utf-8") for folder in FOLDERS)
 ALL = "\n".join([README, *OTHERS])
 SHOWN = re.findall(r'```json\n({"weights.*?)```', ALL, flags=re.DOTALL)
-BLOCKS = README.split("```")[1::2]
+FEEDBACK = README.partition("\n## Feedback\n")[2].partition("\n## ")[0]
+STEPS = re.findall(r"^```\n(.*?)^```\n(?:\n```json\n(.*?)^```)?", FEEDBACK, flags=re.DOTALL | re.MULTILINE)
+TELLING = r"""curl() { printf '%s\0' "$@"; [ "${!#}" != @- ] || cat; printf '\x1e'; }"""
 FOLDED_S = 60
 CURLS = re.findall(r"^(curl .*?)(?=^curl|^for|^```)", ALL, flags=re.DOTALL | re.MULTILINE)
 RULES = [c for c in CURLS if ("/admin/rules" in c and "care-last" not in c) or '"query": "Wool rug"' in c]
-SEARCH = next(command for command in CURLS if "search-1" in command)
 
 
 @pytest.fixture(scope="module")
@@ -40,19 +40,47 @@ def client() -> Iterator[TestClient]:
         yield client
 
 
-def asked(client: TestClient, command: str) -> dict[str, Any]:
-    """The answer to a curl line of the README."""
-    words = shlex.split(command)
+def sent(commands: str) -> list[list[str]]:
+    """What every curl of these commands is given, last its standard input, told by a shell that has another curl."""
+    told = subprocess.run(["bash", "-c", f"{TELLING}\n{commands}"], capture_output=True, check=True).stdout
+    return [each.split("\0") for each in told.decode().split("\x1e")[:-1]]
+
+
+def answered(client: TestClient, words: list[str]) -> dict[str, Any]:
+    """The answer to a curl that is given these words."""
     given = {flag: value for flag, value in itertools.pairwise(words) if flag in {"-d", "-H", "-X"}}
     path = next(word for word in words if word.startswith("http")).removeprefix("http://127.0.0.1:8000")
     headers = dict([given["-H"].split(": ")]) if "-H" in given else {}
-    method = given.get("-X", "POST" if "-d" in given else "GET")
-    response = client.request(method, path, content=given.get("-d"), headers=headers)
-    assert response.status_code == 200
+    body = given.get("-d", words[-1])
+    response = client.request(given.get("-X", "POST" if body else "GET"), path, content=body, headers=headers)
+    assert response.is_success
     if path == "/metrics":
         return {}
     content: dict[str, Any] = response.json()
     return content
+
+
+def asked(client: TestClient, command: str) -> dict[str, Any]:
+    """The answer to a curl line of the README."""
+    [words] = sent(command)
+    return answered(client, words)
+
+
+def agrees(shown: Any, real: Any) -> bool:
+    """Whether an answer is the one shown, but for the rounding and for what a `…` leaves out of an object."""
+    if isinstance(shown, dict) and isinstance(real, dict):
+        names = shown.keys() - {"…"}
+        kept = names <= real.keys() if "…" in shown else names == real.keys()
+        return kept and all(agrees(shown[name], real[name]) for name in names)
+    if isinstance(shown, list) and isinstance(real, list):
+        return len(shown) == len(real) and all(map(agrees, shown, real))
+    return bool(shown == (pytest.approx(real, abs=0.02) if isinstance(real, float) else real))
+
+
+def says_something(answer: dict[str, Any]) -> bool:
+    """Whether every list of an answer has an entry, the first of them with its values where it has such."""
+    lists = [each for each in answer.values() if isinstance(each, list)]
+    return bool(lists) and all(each and each[0].get("values") != [] for each in lists)
 
 
 def test_the_settings_table_is_the_codes() -> None:
@@ -81,23 +109,28 @@ def test_the_ruled_answer_shown_is_the_real_one(client: TestClient) -> None:
     *rules, weights = RULES[:3]
     for command in rules:
         asked(client, command)
-    shown, real = check_shown(client, SHOWN[2], weights)
+    shown, real = check_shown(client, SHOWN[-1], weights)
     assert shown["rules"] == real["rules"]
     for command in RULES[3:]:
         asked(client, command)
     assert "rules" not in asked(client, weights)
 
 
-def test_the_feedback_example_ends_as_it_is_shown(client: TestClient) -> None:
-    asked(client, SEARCH)
-    block = next(block for block in BLOCKS if "facet_select" in block)
-    lines = subprocess.run(["bash", "-c", block.rpartition("|")[0]], capture_output=True, check=True).stdout
-    answer = client.post("/v1/events", content=lines).json()
-    assert json.dumps(answer, separators=(",", ":")) in README
-    until = time.monotonic() + FOLDED_S
-    while (weight := asked(client, SEARCH)["weights"][0])["weight"] != pytest.approx(0.6741, abs=0.02):
-        assert time.monotonic() < until, weight
-    check_shown(client, SHOWN[1], SEARCH)
+def test_every_step_of_the_feedback_example_has_its_answer() -> None:
+    [callers] = [commands for commands, text in STEPS if not text]
+    assert callers in FEEDBACK.partition("### What each caller gets")[2]
+
+
+def test_the_feedback_example_answers_as_it_is_shown(client: TestClient) -> None:
+    until = 0.0  # what follows events is asked again until they are folded
+    for commands, text in STEPS:
+        shown = json.loads(text.replace("…", '"…": 0')) if text else None
+        for words in sent(commands):
+            real = answered(client, words)
+            while shown and not agrees(shown, real) and time.monotonic() < until:
+                real = answered(client, words)
+            assert agrees(shown, real) if shown else says_something(real), (commands, real)
+        until = time.monotonic() + FOLDED_S if "/v1/events" in commands else 0.0
 
 
 def test_the_rules_file_shown_is_one() -> None:
