@@ -1,11 +1,12 @@
 """What feedback adds over HTTP: ids for events, parts of a weight, what is known of users and scopes, deletion."""
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from fakes import fold_in
+from fakes import fold_in, wait_until
 from starlette.testclient import TestClient
 
 from service.app import create_app
@@ -13,6 +14,7 @@ from service.evidence import observed
 from service.feedback import keys, shown
 from service.feedback.dynamics import Dynamics
 from service.settings import Settings
+from service.telemetry import FOLDED
 
 ADMIN = {"x-api-key": "master"}
 RUG: dict[str, Any] = {"query": "red wool rug", "attributes": ["color", "material", "size", "price"]}
@@ -126,6 +128,42 @@ def test_weights_and_products_of_one_page_are_known_under_one_id(opened: TestCli
     assert {each.title for each in products.products} == {"Rug"}
 
 
+TITLES: dict[str, Any] = {
+    "query": "wool rug",
+    "products": [{"id": "a", "title": "Jute rug"}, {"id": "b", "title": "Wool rug"}, {"id": "c", "title": "Lamp"}],
+}
+
+
+def test_of_titles_alone_the_products_are_known_with_the_querys_scopes(opened: TestClient) -> None:
+    answer = post(opened, TITLES | {"product_type": "rug", "user_id": "anna", "top_k": 2}, "/v1/rank")
+    found = known(opened, answer["query_id"], products=True)
+    assert found.scopes == (keys.query_scope("wool rug"), keys.kind_scope("rug"), keys.EVERYTHING)
+    assert [each.id for each in found.products] == [each["id"] for each in answer["results"]]
+    assert [each.title for each in found.products] == ["Wool rug", "Jute rug"]
+    assert (found.attributes, found.explored, found.query, found.named) == ({}, False, "wool rug", True)
+
+
+def test_of_titles_alone_no_kind_and_no_person_are_known_where_none_is_named(opened: TestClient) -> None:
+    found = known(opened, post(opened, TITLES, "/v1/rank")["query_id"], products=True)
+    assert (found.scopes, found.named) == ((keys.query_scope("wool rug"), keys.EVERYTHING), False)
+
+
+def test_a_purchase_on_titles_alone_is_folded(opened: TestClient) -> None:
+    before = folded(opened)
+    query_id = post(opened, TITLES, "/v1/rank")["query_id"]
+    what = {"object": {"object_id": "a"}}
+    event = {"action_name": "purchase", "timestamp": round(time.time() * 1000), "query_id": query_id, "client_id": "c"}
+    assert post(opened, event | {"event_attributes": what}, "/v1/events")["accepted"] == 1
+    wait_until(lambda: folded(opened) != before)
+    assert folded(opened) == before | {"folded": before["folded"] + 1}
+
+
+def folded(client: TestClient) -> dict[str, float]:
+    """The events folded so far, by what became of them."""
+    value = client.app_state["telemetry"].registry.get_sample_value
+    return {each: value("ranker_events_folded_total", {"outcome": each}) for each in FOLDED}
+
+
 def test_an_answer_says_how_much_of_a_weight_is_evidence(opened: TestClient) -> None:
     before = {each["attribute"]: each["weight"] for each in post(opened, RUG)["weights"]}
     learn(opened, keys.EVERYTHING, keys.attribute_field("Price"))
@@ -237,3 +275,14 @@ def test_answers_that_chance_moved_say_so_and_a_sample_is_known() -> None:
         answer = post(service, RUG)
         assert answer["explored"] is True
         assert asyncio.run(service.app_state["ledger"].shown([shown.key(answer["query_id"], products=False)])) == [None]
+        titles = post(service, TITLES, "/v1/rank")
+        assert asyncio.run(service.app_state["ledger"].shown([shown.key(titles["query_id"], products=True)])) == [None]
+
+
+def test_of_titles_that_words_alone_put_in_order_the_products_are_known_too() -> None:
+    many = [{"id": str(number), "title": f"Wool rug {number} " * 20} for number in range(200)]
+    settings = Settings.model_validate({"device": "cpu", "feedback": True, "queue_rows": 1})
+    with TestClient(create_app(settings)) as service:
+        answer = post(service, TITLES | {"products": many, "fallback": True}, "/v1/rank")
+        assert answer["degraded_reason"] == "overloaded"
+        assert len(known(service, answer["query_id"], products=True).products) == shown.MOST_PRODUCTS

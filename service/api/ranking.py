@@ -235,7 +235,10 @@ async def rank(body: RankRequest, request: Request, deadline: float) -> RankAnsw
     answer = _answer(ranking, body, deployment.bundle)
     answered = ((body.products[each.index].id, products[each.index], each) for each in ranking.products[: body.top_k])
     first = islice(answered, MOST_PRODUCTS)
-    if query_id := query_id_of(request, body.query_id, body.query, ranking.weighting, None, first):
+    query_id = query_id_of(
+        request, body.query_id, body.query, ranking.weighting, None, first, kind=body.product_type, named=bool(person)
+    )
+    if query_id:
         answer["query_id"] = query_id
     return answer
 

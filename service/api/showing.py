@@ -44,21 +44,36 @@ def query_id_of(
     weighting: Weighting | None,
     attributes: int | None,
     products: Iterable[tuple[str, Product, RankedProduct]] = (),
+    *,
+    kind: str | None = None,
+    named: bool = False,
 ) -> str | None:
     """The id of an answer, the caller's where one is given, None where feedback is off; of a share of them it is known
     what they showed.
 
-    That are so many attributes, all where it is None, and these products with their ids, in the order answered.
+    That are so many attributes, all where it is None, and these products with their ids, in the order answered. Where
+    products have no attributes nothing was weighed: then `kind` is that of the request, and `named` whether it names a
+    person.
     """
     opened = state(request)
     ledger = opened["ledger"]
     if not ledger:
         return None
     query_id = given or f"{random.getrandbits(128):032x}"
-    if weighting and weighting.bent and random.random() < opened["settings"].feedback_sample:
+    if (weighting is None or weighting.bent) and random.random() < opened["settings"].feedback_sample:
         found = [shown_product(*each) for each in products]
-        ledger.show(shown.key(query_id, products=bool(found)), _shown(query, weighting, attributes, found))
+        if weighting:
+            content = _shown(query, weighting, attributes, found)
+        else:
+            content = _unweighed(query, kind, found, named=named)
+        ledger.show(shown.key(query_id, products=bool(found)), content)
     return query_id
+
+
+def _unweighed(query: str, kind: str | None, products: Sequence[ShownProduct], *, named: bool) -> bytes:
+    """What was shown where products have no attributes."""
+    scopes = (keys.query_scope(query), *([keys.kind_scope(kind)] if kind else []), keys.EVERYTHING)
+    return shown.encode(Shown(scopes, {}, products, query=query, named=named))
 
 
 def _shown(query: str, weighting: Weighting, attributes: int | None, products: Sequence[ShownProduct]) -> bytes:
