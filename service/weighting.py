@@ -472,6 +472,12 @@ class Weigher:
         return replace(weighting, attributes=tuple(told))
 
 
+def rescaled(found: WeightedAttribute, bent: Bent) -> float:
+    """The weight that rules made an attribute's, as a multiple of that before them; 0 where it had none."""
+    before = bent.weights[found.position]
+    return found.weight / before if before else 0.0
+
+
 def wanted_by(now: float, deadline: float, *, fallback: bool) -> float:
     """When the model's answer is too late for this caller."""
     return now + (deadline - now) * FALLBACK_SHARE if fallback else deadline

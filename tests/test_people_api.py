@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -171,6 +172,39 @@ def test_an_answer_says_how_much_of_a_weight_is_evidence(opened: TestClient) -> 
         assert each["weight"] - each["evidence"] == pytest.approx(before[each["attribute"]])
         assert (each["evidence"] > 0) == (each["attribute"] == "price")
     assert not any("evidence" in each for each in post(opened, RUGS, "/v1/rank")["weights"])
+
+
+@contextmanager
+def ruled(client: TestClient, **rule: Any) -> Iterator[None]:
+    """With this rule in force."""
+    assert client.put("/admin/rules/ruled", json=rule, headers=ADMIN).status_code == 200
+    try:
+        yield
+    finally:
+        client.delete("/admin/rules/ruled", headers=ADMIN)
+
+
+def parts(answer: Any) -> dict[tuple[str, str], float]:
+    """What is evidence and what the user's own of each weight, as a share of it."""
+    return {
+        (each["attribute"], part): each[part] / each["weight"]
+        for each in answer["weights"]
+        for part in ("evidence", "personal")
+    }
+
+
+@pytest.mark.parametrize("rule", [{"action": "multiply", "factor": 0.01}, {"action": "floor", "weight": 0.6}])
+@pytest.mark.parametrize(("path", "body", "attribute"), [("/v1/weights", RUG, "price"), ("/v1/rank", RUGS, "height")])
+def test_under_a_rule_the_parts_of_weights_are_the_same_shares(
+    opened: TestClient, path: str, body: dict[str, Any], attribute: str, rule: dict[str, Any]
+) -> None:
+    learn(opened, keys.EVERYTHING, keys.attribute_field(attribute))
+    learn(opened, user(opened, "anna"), keys.attribute_field(attribute))
+    before = post(opened, body | {"user_id": "anna"}, path)
+    with ruled(opened, attribute=attribute, **rule):
+        after = post(opened, body | {"user_id": "anna"}, path)
+    assert {each["weight"] for each in after["weights"]}.isdisjoint(each["weight"] for each in before["weights"])
+    assert parts(after) == pytest.approx(parts(before))
 
 
 def test_a_user_has_weights_and_an_order_of_their_own(opened: TestClient) -> None:

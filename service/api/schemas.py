@@ -25,7 +25,7 @@ from service.api.boosts import GRAMMARS, Engine, boosts
 from service.bundle import Bundle
 from service.explaining import Explanation
 from service.feedback.dynamics import Bent
-from service.weighting import WeightedAttribute, Weighting
+from service.weighting import WeightedAttribute, Weighting, rescaled
 
 MAX_QUERY_CHARACTERS = 1024
 MAX_ATTRIBUTES = 256
@@ -240,7 +240,8 @@ class WeightAnswer(TypedDict):
     `logit`, `base` and `explanation` are there when the request asked to explain. `base` is the logit of an empty
     query; the effects of all words, in their order, add up to `logit - base`. Both are null where the model could not
     be asked in time and the request took a fallback. `evidence` is the part of the weight that people's choices make:
-    without them it would be so much less; `personal` is the user's own part. They are there where any is not 0.
+    without them it would be so much less; `personal` is the user's own part. They are there where any is not 0. Where
+    rules change the weight, these parts change in proportion; with `explored` the rest holds what chance added, too.
     """
 
     index: int
@@ -386,7 +387,7 @@ def _weights(weighting: Weighting, request: WeightsRequest) -> list[WeightAnswer
         return cast(list[WeightAnswer], orjson.Fragment(written))
     weights = [_weight_answer(found, explain=request.explain) for found in first]
     if bent:
-        _tell_parts(weights, bent, first)
+        _tell_parts(weights, bent, first, ruled=bool(weighting.rules))
         if again:
             bent.answered.keep(len(first), orjson.dumps(weights))
     return weights
@@ -408,19 +409,28 @@ class _AnswerParts(TypedDict):
     personal: NotRequired[Literal[True]]
 
 
-def tell_parts(answer: _AnswerParts, bent: Bent, attributes: Sequence[WeightedAttribute]) -> None:
+def tell_parts(answer: _AnswerParts, bent: Bent, attributes: Sequence[WeightedAttribute], *, ruled: bool) -> None:
     """Say of an answer and its weights, those of the first attributes, what chance, people and the user are of it."""
-    _tell_parts(answer["weights"], bent, attributes)
+    _tell_parts(answer["weights"], bent, attributes, ruled=ruled)
     _tell_causes(answer, bent)
 
 
-def _tell_parts(weights: Sequence[_WeightParts], bent: Bent, attributes: Sequence[WeightedAttribute]) -> None:
+def _tell_parts(
+    weights: Sequence[_WeightParts], bent: Bent, attributes: Sequence[WeightedAttribute], *, ruled: bool
+) -> None:
     if bent.evidence:
+        evidence = _under_rules(bent.evidence, bent, attributes) if ruled else bent.evidence
         for each, found in zip(weights, attributes, strict=False):
-            each["evidence"] = bent.evidence[found.position]
+            each["evidence"] = evidence[found.position]
     if bent.own:
+        own = _under_rules(bent.own, bent, attributes) if ruled else bent.own
         for each, found in zip(weights, attributes, strict=False):
-            each["personal"] = bent.own[found.position]
+            each["personal"] = own[found.position]
+
+
+def _under_rules(parts: Sequence[float], bent: Bent, attributes: Sequence[WeightedAttribute]) -> dict[int, float]:
+    """Parts of weights in proportion to what rules made of these, by position."""
+    return {found.position: parts[found.position] * rescaled(found, bent) for found in attributes}
 
 
 def _tell_causes(answer: _AnswerParts, bent: Bent) -> None:
