@@ -29,7 +29,7 @@ from service.matching.parsing import Parser, Value
 from service.relevance import Cosine, Product, Read, Scored, Wishes
 from service.telemetry import Telemetry
 from service.turns import Turns
-from service.weighting import Weigher, Weighting, wanted_by
+from service.weighting import Weigher, Weighting, rescaled, wanted_by
 
 MOST_ATTRIBUTES = 256
 """So many names are weighed, those that most products have first."""
@@ -191,12 +191,25 @@ def _learn(wishes: Wishes, weighting: Weighting | None, preferred: Iterable[str]
         fields = set(map(attribute_field, preferred))
         names = (each.attribute for each in weighting.attributes if not wishes.preferred(each.attribute))
         found = behaviour.preferences([name for name in names if attribute_field(name) not in fields])
-        most = behaviour.liking
+        lowered = _lowered(weighting)
+        most = {name: behaviour.liking * lowered.get(name, 1.0) for name in found}
 
         def liking(name: str, value: Value) -> float:
-            return most * found[name].get(plain_value(value_text(value)), 0.0) if name in found else 0.0
+            return most[name] * found[name].get(plain_value(value_text(value)), 0.0) if name in found else 0.0
 
         wishes.like(liking)
+
+
+def _lowered(weighting: Weighting) -> dict[str, float]:
+    """What rules left of each weight that one multiplies, as a share of it, at most 1: no liking grows by a rule.
+
+    Weights that only make room for one that a rule lifts are not here.
+    """
+    multiplied = {each.attribute for each in weighting.rules if each.action == "multiply"}
+    if not multiplied or not (bent := weighting.bent):
+        return {}
+    found = (each for each in weighting.attributes if each.attribute in multiplied)
+    return {each.attribute: min(1.0, rescaled(each, bent)) for each in found}
 
 
 def attributes_of(products: Sequence[Product]) -> list[str]:

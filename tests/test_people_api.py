@@ -221,6 +221,45 @@ def test_a_user_has_weights_and_an_order_of_their_own(opened: TestClient) -> Non
     assert "personal" not in post(opened, RUG | {"user_id": "somebody"})
 
 
+def likings(client: TestClient) -> dict[tuple[str, str], float]:
+    """What each product's attributes that anna likes add to its score."""
+    body = RUGS | {"user_id": "anna", "explain": True}
+    return {
+        (found["id"], term["attribute"]): term["value"]
+        for found in post(client, body, "/v1/rank")["results"]
+        for term in found["terms"]
+        if term["term"] == "liked"
+    }
+
+
+def test_what_a_user_likes_of_an_attribute_counts_as_little_as_a_rule_leaves_of_its_weight(opened: TestClient) -> None:
+    learn(opened, user(opened, "anna"), keys.value_field("color", "blue"), keys.value_field("height", "3"))
+    before = likings(opened)
+    assert min(before["b", "color"], before["a", "height"]) > 0.05
+    with ruled(opened, attribute="color", action="multiply", factor=0.001):
+        after = likings(opened)
+    assert after["b", "color"] == pytest.approx(0, abs=0.001)
+    assert after["a", "height"] == before["a", "height"]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"attribute": "color", "action": "multiply", "factor": 100},
+        {"attribute": "material", "action": "multiply", "factor": 100},
+        {"attribute": "color", "action": "floor", "weight": 0.9},
+        {"attribute": "color", "action": "pin", "position": 3},
+    ],
+)
+def test_a_rule_that_makes_no_weight_smaller_by_itself_leaves_likings_as_they_are(
+    opened: TestClient, rule: dict[str, Any]
+) -> None:
+    learn(opened, user(opened, "anna"), keys.value_field("color", "blue"), keys.value_field("height", "3"))
+    before = likings(opened)
+    with ruled(opened, **rule):
+        assert likings(opened) == before
+
+
 def test_what_the_caller_prefers_goes_before_what_a_user_chose(opened: TestClient) -> None:
     learn(opened, user(opened, "anna"), keys.value_field("color", "blue"))
     body = RUGS | {"query": "rug", "user_id": "anna", "preferences": {"color": {"red": 1}}}

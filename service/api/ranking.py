@@ -171,7 +171,10 @@ class AttributeTermAnswer(TypedDict):
 
 
 class LikedTermAnswer(TypedDict):
-    """What a value adds that people choose more often than others, or less; `value` is below 0 where less."""
+    """What a value adds that people choose more often than others, or less; `value` is below 0 where less.
+
+    Where a rule multiplies the attribute's weight and makes it smaller, this is smaller by as much; never larger.
+    """
 
     term: Literal["liked"]
     attribute: str
