@@ -21,10 +21,12 @@ from test_start import run as service
 from service.app import create_app
 from service.errors import LedgerAway
 from service.feedback.folding import Folder
+from service.feedback.intake import Intake
 from service.feedback.keys import EVERYTHING, attribute_field, query_scope
 from service.feedback.ledger import SILENT_S, Entry, Folded, Ledger, Outcome, Pending
 from service.feedback.memory import MemoryLedger
 from service.feedback.shown import Shown, ShownProduct, encode, key
+from service.feedback.ubi import Rules
 from service.settings import Settings
 from service.telemetry import FOLDED, Telemetry
 
@@ -130,6 +132,18 @@ def test_events_become_evidence_and_each_is_counted_by_what_became_of_it() -> No
         assert await chosen(ledger) > 0
         assert counted(telemetry) == {"folded": 1, "unknown_query": 2, "nothing": 1, "unreadable": 3}
         assert await ledger.waiting("b", 10) == []
+
+    run(work)
+
+
+def test_a_query_that_shows_nothing_counts_as_nothing() -> None:
+    async def work() -> None:
+        (ledger, clock), telemetry = memory(), Telemetry()
+        asked = {"user_query": "red rug", "query_id": "q"}
+        showed = {"user_query": "red rug", "query_id": "p", "query_response_hit_ids": ["a", "b"]}
+        await Intake(ledger, telemetry, Rules(b"secret", 60, 60), clock).take([asked, {"user_query": "rug"}, showed])
+        await folder(ledger, telemetry).fold()
+        assert counted(telemetry) == {"nothing": 3}
 
     run(work)
 

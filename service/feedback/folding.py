@@ -170,7 +170,7 @@ class Folder:
         if event is None:
             return _Read(nothing, "unreadable")
         if seen is None:
-            return _Read(nothing, "unknown_query")
+            return _Read(nothing, "unknown_query" if event.action else "nothing")
         try:
             added = choices.additions(event, seen.shown, self._propensity)
             if not added.chosen:
