@@ -53,6 +53,11 @@ def bought(number: int, product: str = "b") -> Entry:
     return Entry(b"%016d" % number, f"c{number}", "", json.dumps(event | {"event_attributes": what}).encode())
 
 
+def of_person(entry: Entry, user: str) -> Entry:
+    event = json.loads(entry.content) | {"user_id": user}
+    return entry._replace(user=user, content=json.dumps(event).encode())
+
+
 class AwayOnce(MemoryLedger):
     """One that is away when it is to fold for the first time."""
 
@@ -219,13 +224,25 @@ def test_what_was_asked_for_a_person_is_logged_with_a_persons_events_alone(user:
         ledger, _ = memory()
         shown = Shown((EVERYTHING,), {"color": 0.5, "size": 0.5}, query="red rug", named=True)
         ledger.show(key("q", products=False), encode(shown))
-        of = facet(1)
-        event = json.loads(of.content) | ({"user_id": user} if user else {})
-        found = await searches(ledger, of._replace(user=user, content=json.dumps(event).encode()))
+        found = await searches(ledger, of_person(facet(1), user) if user else facet(1))
         assert [each["user_id"] for each in found] == [user] * logged
         assert len(await ledger.logged("", 50)) == 1 + logged
         assert await ledger.forget_user("hash") == bool(logged)
         assert len(await ledger.logged("", 50)) == 1 - logged
+
+    run(work)
+
+
+def test_a_search_of_a_person_who_was_forgotten_is_logged_with_what_they_do_next() -> None:
+    async def work() -> None:
+        ledger, _ = memory()
+        ledger.show(key("q", products=True), RUGS)
+        ours = folder(ledger, Telemetry())
+        first, second, third = (of_person(bought(number), "hash") for number in range(3))
+        assert len(await searches(ledger, first, second, by=ours)) == 1
+        await ledger.forget_user("hash")
+        (search,) = await searches(ledger, third, by=ours)
+        assert (search["user_query"], search["user_id"]) == ("red rug", "hash")
 
     run(work)
 

@@ -99,6 +99,15 @@ def test_what_the_log_says_was_shown_and_passed_over_has_no_gain(tmp_path: Path)
     assert (record.query, gains(record)) == ("red rug", {"width": 1.0, "color": 0.0, "price": 0.0})
 
 
+def test_a_search_that_the_log_has_twice_makes_the_same_record(tmp_path: Path) -> None:
+    shown = {
+        "attributes": ["color", "width"],
+        "products": [{"id": "b", "title": "Rug", "values": {}}, {"id": "x", "title": "Lamp", "values": {}}],
+    }
+    logged(tmp_path, noted(event("facet_select", "width"), "width", 0.5), noted(bought("b"), "b", 1.0))
+    assert made(searched(tmp_path, shown, shown)) == made(searched(tmp_path, shown))
+
+
 def test_products_that_no_catalogue_has_are_as_the_log_has_them(tmp_path: Path, shop: Path) -> None:
     given = {"id": "b", "title": "Navy rug", "values": {"Color": "navy", "pile": " "}}
     others = [{"id": "x", "title": "Jute rug", "values": {"Color": "brown"}}, {"id": "y", "title": " ", "values": {}}]

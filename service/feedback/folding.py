@@ -59,13 +59,15 @@ class _Seen(NamedTuple):
     digest: int
 
 
-_Search = tuple[str, str, bool, int, int]
-"""What the log has once: of a query id, a person, attributes or products, an answer, so many of its products."""
+_Search = tuple[str, bool, int, int]
+"""What the log has once: of a query id, attributes or products, an answer, so many of its products."""
+_Own = dict[tuple[str, _Search], bytes]
+"""What the log is to have of people's own searches, for as long as a batch is folded."""
 
 
 class _Read(NamedTuple):
-    """What an entry adds, and the word for it if it is folded; the search that it refers to, where the log is to know
-    it; of a facet choice what `Calibration` is told.
+    """What an entry adds, and the word for it if it is folded; the search that the log has then and need not get again;
+    of a facet choice what `Calibration` is told.
     """
 
     folded: Folded
@@ -134,7 +136,8 @@ class Folder:
         entries = await self._ledger.waiting(self._consumer, TOGETHER)
         if not entries:
             return 0
-        read = [await self._read(entry, event, seen) for entry, event, seen in await self._with_shown(entries)]
+        own: _Own = {}
+        read = [await self._read(entry, event, seen, own) for entry, event, seen in await self._with_shown(entries)]
         for step in _steps(read):
             outcomes = await self._ledger.fold(self._consumer, [each.folded for each in step])
             for each, outcome in zip(step, outcomes, strict=True):
@@ -164,7 +167,7 @@ class Folder:
             for entry, event in zip(entries, events, strict=True)
         ]
 
-    async def _read(self, entry: Pending, event: Event | None, seen: _Seen | None) -> _Read:
+    async def _read(self, entry: Pending, event: Event | None, seen: _Seen | None, own: _Own) -> _Read:
         await asyncio.sleep(0)
         nothing = Folded(entry.id, entry.user, "", {})
         if event is None:
@@ -176,7 +179,7 @@ class Folder:
             if not added.chosen:
                 return _Read(nothing, "nothing")
             noted = noted_event(entry.content, added.chosen, seen.shown)
-            search, query = self._search(event, added.chosen, seen)
+            search, query = self._search(event, added.chosen, seen, own)
         except UNREADABLE:
             logger.exception("an event could not be folded")
             return _Read(nothing, "unreadable")
@@ -185,14 +188,20 @@ class Folder:
         )
         return _Read(folded, "folded", search, _top(event, seen.shown))
 
-    def _search(self, event: Event, chosen: Chosen, seen: _Seen) -> tuple[_Search | None, bytes]:
+    def _search(self, event: Event, chosen: Chosen, seen: _Seen, own: _Own) -> tuple[_Search | None, bytes]:
         """The search that an event refers to, and what the log is to have of it, nothing where it has that.
 
-        What was asked for a person is logged with a person's events alone, so that it goes when they do.
+        What was asked for a person is logged with a person's events alone, so that it goes when they do. What comes
+        with a person's events is logged with each batch of them again: it may have gone, and nothing here must know
+        who they are for longer.
         """
         if not seen.shown.query or (seen.shown.named and not event.user):
             return None, b""
-        search = event.query_id, event.user, event.of_attribute, chosen.compared, seen.digest
+        search = event.query_id, event.of_attribute, chosen.compared, seen.digest
+        if event.user:
+            if (event.user, search) not in own:
+                own[event.user, search] = noted_query(event, chosen, seen.shown)
+            return None, own[event.user, search]
         query = self._noted.get(search)
         if query is None:
             query = noted_query(event, chosen, seen.shown)
