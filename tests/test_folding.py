@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fakes import FakeClock, RedisServer, ended, free_port, run, until, wait_until
+from fakes import FakeClock, RedisServer, ended, fold_in, free_port, run, until, wait_until
 from starlette.testclient import TestClient
 from test_ledgers import LIMITS, memory, on_redis
 from test_start import environment
@@ -20,9 +20,10 @@ from test_start import run as service
 
 from service.app import create_app
 from service.errors import LedgerAway
+from service.evidence import observed
 from service.feedback.folding import Folder
 from service.feedback.intake import Intake
-from service.feedback.keys import EVERYTHING, attribute_field, query_scope
+from service.feedback.keys import EVERYTHING, FACET_POSITIONS, POSITIONS, attribute_field, query_scope
 from service.feedback.ledger import SILENT_S, Entry, Folded, Ledger, Outcome, Pending
 from service.feedback.memory import MemoryLedger
 from service.feedback.shown import Shown, ShownProduct, encode, key
@@ -162,6 +163,23 @@ def test_of_one_page_a_facet_refers_to_the_attributes_and_a_product_to_the_produ
         await ledger.append([facet(1), bought(2)])
         await folder(ledger, telemetry).fold()
         assert counted(telemetry) == {"folded": 2}
+
+    run(work)
+
+
+def test_facets_are_corrected_by_places_of_facets_alone() -> None:
+    async def work() -> None:
+        ledger, _ = memory()
+        ledger.show(key("q", products=False), SHOWN)
+        ledger.show(key("q", products=True), RUGS)
+        often = {b"p:1": observed(1, 2500, 900.0, "1"), b"p:2": observed(5000, 2500, 900.0, "2")}
+        await fold_in(ledger, FACET_POSITIONS, often)
+        await ledger.append([facet(1, name="size"), bought(2)])
+        await folder(ledger, Telemetry()).fold()
+        log = [json.loads(each.content) for each in await ledger.logged("", 50) if each.content]
+        notes = [each["event_attributes"]["shown"] for each in log if "action_name" in each]
+        assert [note["propensity"] for note in notes] == [1.0, 0.7071]
+        assert [len(found) for found in await ledger.evidence([FACET_POSITIONS, POSITIONS])] == [2, 1]
 
     run(work)
 

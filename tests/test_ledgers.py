@@ -43,7 +43,7 @@ from service.feedback.ledger import (
     Pending,
 )
 from service.feedback.memory import MemoryLedger
-from service.feedback.positions import prior
+from service.feedback.positions import Propensities
 from service.feedback.shown import Shown
 from service.feedback.snapshots import Snapshots
 from service.feedback.ubi import Event
@@ -227,7 +227,7 @@ async def choose(ledger: Ledger, query: str, kind: str = "", times: int = 1, *, 
     for _ in range(times):
         client = random.randbytes(8).hex()
         event = Event("facet_select", at, client=client, object_id="color", of_attribute=True)
-        added = additions(event, shown, prior)
+        added = additions(event, shown, Propensities())
         await ledger.append([Entry(random.randbytes(16), client, "", b"{}")])
         (taken,) = await ledger.waiting("a", 1)
         done = Folded(taken.id, "", added.capped, added.evidence, added.capped_keys, scopes)

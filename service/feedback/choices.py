@@ -18,8 +18,15 @@ import numpy.typing as npt
 from service.evidence import Observed, observed
 from service.feedback import positions
 from service.feedback.actions import facet_worth, worth
-from service.feedback.keys import MOST_VALUE_CHARACTERS, POSITIONS, attribute_field, user_key, value_field
-from service.feedback.positions import Propensity
+from service.feedback.keys import (
+    FACET_POSITIONS,
+    MOST_VALUE_CHARACTERS,
+    POSITIONS,
+    attribute_field,
+    user_key,
+    value_field,
+)
+from service.feedback.positions import Propensities, Propensity
 from service.feedback.shown import Shown, ShownProduct
 from service.feedback.ubi import Event
 
@@ -74,7 +81,7 @@ class _Column(NamedTuple):
     codes: list[int]
 
 
-def additions(event: Event, shown: Shown | None, propensity: Propensity) -> Additions:
+def additions(event: Event, shown: Shown | None, propensities: Propensities) -> Additions:
     """What an event adds to the evidence, given what its answer showed.
 
     Attributes add to every scope of the answer and to the person; values to the narrowest scope and the person.
@@ -85,7 +92,10 @@ def additions(event: Event, shown: Shown | None, propensity: Propensity) -> Addi
     """
     if shown is None:
         return Additions()
-    masses = _of_facet(event, shown, propensity) if event.of_attribute else _of_product(event, shown, propensity)
+    if event.of_attribute:
+        masses = _of_facet(event, shown, propensities.facets)
+    else:
+        masses = _of_product(event, shown, propensities.products)
     if masses is None:
         return Additions()
     evidence: dict[str, dict[bytes, Observed]] = {scope: dict(masses.attributes) for scope in shown.scopes}
@@ -93,7 +103,7 @@ def additions(event: Event, shown: Shown | None, propensity: Propensity) -> Addi
         evidence[scope] |= masses.values
     if event.user:
         evidence[user_key(event.user)] = masses.attributes | masses.own_values
-    evidence[POSITIONS] = masses.positions
+    evidence[FACET_POSITIONS if event.of_attribute else POSITIONS] = masses.positions
     wider = {scope: _capped(event, scope) for scope in shown.scopes[1:]}
     narrowest = _capped(event, *shown.scopes[:1])
     return Additions(narrowest, {key: fields for key, fields in evidence.items() if fields}, wider, masses.chosen)
@@ -116,14 +126,21 @@ def _of_facet(event: Event, shown: Shown, propensity: Propensity) -> _Masses | N
     chosen = attribute_field(event.object_id)
     if not mass or chosen not in fields or len(set(fields)) < 2:
         return None
-    likely = np.array([shown.attributes[name] * propensity(place) for place, name in enumerate(names, 1)])
-    likely = likely / likely.sum() if likely.sum() > 0 else np.full(len(names), 1 / len(names))
+    weights = [*shown.attributes.values()]
+    likely = _expected(weights, propensity)
     found: dict[bytes, Observed] = {}
     for field, name, share in zip(fields, names, likely, strict=True):
         before = found[field].expected_long if field in found else 0.0
         found[field] = observed(mass * (field == chosen), before + mass * float(share), event.at, name)
     place = fields.index(chosen)
-    return _Masses(found, {}, {}, {}, Chosen(names[place], place + 1, len(names), propensity(place + 1)))
+    counted = positions.facet_counts(place + 1, _expected(weights, positions.prior).tolist(), event.at)
+    return _Masses(found, {}, {}, counted, Chosen(names[place], place + 1, len(names), propensity(place + 1)))
+
+
+def _expected(weights: Sequence[float], propensity: Propensity) -> Array:
+    """How likely each place is to be chosen by weight and propensity; they sum to 1."""
+    likely = np.array([weight * propensity(place) for place, weight in enumerate(weights, 1)])
+    return likely / likely.sum() if likely.sum() > 0 else np.full(len(weights), 1 / len(weights))
 
 
 def _of_product(event: Event, shown: Shown, propensity: Propensity) -> _Masses | None:

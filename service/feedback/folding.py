@@ -16,10 +16,10 @@ from service.evidence import HalfLives
 from service.feedback import choices, positions, shown, ubi
 from service.feedback.choices import Chosen
 from service.feedback.kept import Kept
-from service.feedback.keys import POSITIONS, attribute_field
+from service.feedback.keys import FACET_POSITIONS, POSITIONS, attribute_field
 from service.feedback.ledger import Folded, Ledger, Pending
 from service.feedback.noting import noted_event, noted_query
-from service.feedback.positions import Propensity
+from service.feedback.positions import Propensities
 from service.feedback.shown import Shown
 from service.feedback.ubi import Event
 from service.telemetry import Telemetry
@@ -91,8 +91,8 @@ class Folder:
     ) -> None:
         self._ledger, self._telemetry, self._half_lives = ledger, telemetry, half_lives
         self._consumer, self._calibration, self._clock = consumer, calibration, clock
-        self._propensity: Propensity = positions.prior
-        self._propensity_until = 0.0
+        self._propensities = Propensities()
+        self._propensities_until = 0.0
         self._noted: Kept[_Search, bytes] = Kept(MOST_NOTED)
         self._ending = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -151,10 +151,13 @@ class Folder:
 
     async def _with_shown(self, entries: Sequence[Pending]) -> list[tuple[Pending, Event | None, _Seen | None]]:
         """Each entry with its event, None of one that cannot be read, and with what its answer showed."""
-        if self._clock() >= self._propensity_until:
-            (counted,) = await self._ledger.evidence([POSITIONS])
-            self._propensity = positions.propensity(counted, self._clock(), self._half_lives)
-            self._propensity_until = self._clock() + PROPENSITIES_S
+        if (now := self._clock()) >= self._propensities_until:
+            products, facets = await self._ledger.evidence([POSITIONS, FACET_POSITIONS])
+            self._propensities = Propensities(
+                positions.propensity(products, now, self._half_lives),
+                positions.facet_propensity(facets, now, self._half_lives),
+            )
+            self._propensities_until = now + PROPENSITIES_S
         events = [_event(entry) for entry in entries]
         asked = [*{key: None for event in events if event and event.query_id for key in _keys(event)}]
         contents = await self._ledger.shown(asked) if asked else []
@@ -175,7 +178,7 @@ class Folder:
         if seen is None:
             return _Read(nothing, "unknown_query" if event.action else "nothing")
         try:
-            added = choices.additions(event, seen.shown, self._propensity)
+            added = choices.additions(event, seen.shown, self._propensities)
             if not added.chosen:
                 return _Read(nothing, "nothing")
             noted = noted_event(entry.content, added.chosen, seen.shown)

@@ -2,7 +2,8 @@
 
     scope:<digest>   of a query's text, of a kind of product, or of everything
     user:<hash>      of a person
-    positions        impressions and choices by position
+    positions        impressions and choices of products by position
+    positions:facets the same of facets
     parts:<scope>    what a scope has in wider ones
 
 Knows: how names, values, queries and kinds become keys; the keyed hash of ids. Does not know: prefixes, Redis.
@@ -14,7 +15,7 @@ from hashlib import blake2b, sha256
 from service.normalising import nfkc
 
 EVERYTHING = "scope:all"
-POSITIONS = "positions"
+POSITIONS, FACET_POSITIONS = "positions", "positions:facets"
 MOST_VALUE_CHARACTERS = 64
 
 
