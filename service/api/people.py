@@ -75,7 +75,9 @@ async def forget_user(user_id: UserId, request: Request) -> DeletedAnswer:
 
 
 async def dynamics(scope: ScopeText, request: Request) -> EvidenceAnswer:
-    """What choices say in a scope."""
+    """What choices say in a scope. A lift is that of this scope alone; an answer's is shrunk towards those of the wider
+    scopes.
+    """
     return await _evidence(request, _scope_key(scope))
 
 
