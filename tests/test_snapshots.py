@@ -1,13 +1,14 @@
 """Evidence as it was read lately: who waits, who does not, and what is known when nothing can be read."""
 
 import asyncio
+from math import inf
 
 import pytest
 from fakes import EvidenceLedger, FakeClock, run, until
 
 from service.errors import LedgerAway
-from service.feedback.keys import attribute_field
-from service.feedback.snapshots import FRESH_S, MOST_READING, NOTHING, STALE_S, Snapshot, Snapshots, settled
+from service.feedback.keys import attribute_field, user_key
+from service.feedback.snapshots import FRESH_S, KEPT_S, MOST_READING, NOTHING, STALE_S, Snapshot, Snapshots, settled
 
 COLOR = attribute_field("color")
 
@@ -95,6 +96,26 @@ def test_when_nothing_can_be_read_what_is_known_stays() -> None:
             assert await known(it, "a", "b") == [first, NOTHING]
 
     run(work)
+
+
+def test_what_was_read_of_a_person_goes_after_its_time_though_nobody_asks() -> None:
+    async def work() -> None:
+        ledger, clock = EvidenceLedger(), FakeClock()
+        loop, person = asyncio.get_running_loop(), user_key("u")
+        await ledger.say(person, color=2)
+        async with Snapshots(ledger, clock) as it:
+            (read,) = await known(it, person)
+            clock.now += KEPT_S + 0.1
+            assert it.ask([person], inf, inf) == [read]
+            now = loop.time()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(loop, "time", lambda: now + KEPT_S + 0.1)
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+            (left,) = it.ask([person], inf, inf)
+            assert not isinstance(left, Snapshot)
+
+    asyncio.run(work())  # the loop's time goes past the bound of `run`
 
 
 def test_who_cannot_wait_is_told_that_there_is_nothing() -> None:
