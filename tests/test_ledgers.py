@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import islice
@@ -522,6 +523,22 @@ def test_in_process_an_event_counts_again_after_its_window() -> None:
         assert await ledger.append([entry(2)]) == [False]
         clock.now += LIMITS.window_s
         assert await ledger.append([entry(1), entry(2)]) == [True, True]
+
+    run(work)
+
+
+def test_in_redis_an_event_counts_again_after_its_window_and_the_one_after_it(redis_server: RedisServer) -> None:
+    window_s = 0.5
+
+    async def work() -> None:
+        async with on_redis(redis_server.url, LIMITS._replace(window_s=window_s)) as ledger:
+            begun = time.monotonic()
+            assert await ledger.append([entry(1)]) == [True]
+            assert await ledger.append([entry(1), entry(2)]) == [False, True]
+            while await ledger.append([entry(1)]) == [False]:
+                continue
+            assert time.monotonic() - begun > 1.9 * window_s
+            assert await ledger.append([entry(1)]) == [False]
 
     run(work)
 
