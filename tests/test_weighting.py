@@ -7,15 +7,20 @@ import time
 from collections.abc import Sequence
 
 import pytest
-from fakes import EvidenceLedger, FakeModel, FakeScorer, FakeSecondLevel, run, until
+from fakes import EvidenceLedger, FakeModel, FakeScorer, FakeSecondLevel, RedisServer, run, until
+from test_ledgers import LIMITS
 
 from service.batching import Batcher
+from service.cache.connection import Command, connect
+from service.cache.ledger import RedisLedger
 from service.cache.levels import PairCache
 from service.cache.memory import MemoryCache
+from service.cache.redis import RedisCache
 from service.errors import BadInput, DeadlineExceeded, ModelFailed, Overloaded, RankerError
 from service.evidence import HalfLives, Shrinkage
 from service.feedback import keys
 from service.feedback.dynamics import Dynamics, Options
+from service.feedback.ledger import Ledger
 from service.feedback.people import Personal
 from service.feedback.snapshots import Snapshots
 from service.inflight import InFlight
@@ -351,9 +356,7 @@ class States(FakeScorer):
         return scores
 
 
-def moved(
-    tokenizer: Tokenizer, ledger: EvidenceLedger, *, cache: Cache | None = None, scorer: Scorer | None = None
-) -> Weigher:
+def moved(tokenizer: Tokenizer, ledger: Ledger, *, cache: Cache | None = None, scorer: Scorer | None = None) -> Weigher:
     """A weigher with feedback on."""
     options = Options(
         HalfLives(1e9, 1e9),
@@ -425,6 +428,44 @@ def test_evidence_is_asked_for_before_the_pairs_that_are_far(tokenizer: Tokenize
                 return await super().far(query, attributes, within=within)
 
         await moved(tokenizer, ledger, cache=Far()).weigh("red rug", ["color"])
+
+    run(work)
+
+
+class Counting:
+    """A client of a real Redis that remembers what went out together."""
+
+    def __init__(self, url: str) -> None:
+        self._client = connect(url)
+        self.pipelines: list[list[tuple[object, object]]] = []
+
+    async def run(self, commands: Sequence[Command]) -> list[object]:
+        self.pipelines.append([(name, key) for name, key, *_ in commands])
+        return await self._client.run(commands)
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+
+def test_evidence_is_read_in_the_pipeline_of_the_cached_pairs(tokenizer: Tokenizer, redis_server: RedisServer) -> None:
+    async def work() -> None:
+        client, telemetry, scorer = Counting(redis_server.url), Telemetry(), FakeScorer()
+        async with RedisCache(client, telemetry, prefix="t", timeout=1.0, ttl_s=60) as redis:
+            ledger = RedisLedger(client, redis, LIMITS, telemetry, prefix="t")
+
+            def new() -> Weigher:
+                near = MemoryCache(100, memory=10**6)
+                return moved(tokenizer, ledger, cache=PairCache(near, redis, telemetry, version="v"), scorer=scorer)
+
+            await new().weigh("red rug", ["color", "size"])
+            await until(lambda: redis_server.client.keys("t:v:*"))
+            client.pipelines.clear()
+            answer = await new().weigh("red rug", ["color", "size"])
+            assert (answer.hits, scorer.candidates) == (2, 2)
+            ((pairs, *evidence),) = client.pipelines
+            assert pairs[0] == "HMGET"
+            scopes = [f"{{t:feedback}}:{scope}" for scope in (keys.query_scope("red rug"), keys.EVERYTHING)]
+            assert evidence == [("HGETALL", key) for key in scopes]
 
     run(work)
 
