@@ -146,17 +146,17 @@ async def under_fire(ours: Server, kept: Redis, logs: Path, sent: Sequence[list[
 
 def kill_consumers(kept: Redis, logs: Path) -> list[int]:
     """Kill one after the other while they fold; for each how many entries it had in hand."""
-    in_hand = []
+    left = []
     for _ in range(KILLS):
         with consumer(logs, kept.url) as process:
             time.sleep(random.uniform(*LIFE_S))
             process.kill()
             process.wait(10)
-            in_hand.append(_in_hand(kept, process.pid))
-    return in_hand
+            left.append(in_hand(kept, process.pid))
+    return left
 
 
-def _in_hand(kept: Redis, pid: int) -> int:
+def in_hand(kept: Redis, pid: int) -> int:
     """Entries that wait for a consumer of this process; -1 where Redis is away."""
     try:
         with redis.Redis(port=kept.port, socket_timeout=5) as client:
