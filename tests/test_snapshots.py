@@ -104,15 +104,14 @@ def test_what_was_read_of_a_person_goes_after_its_time_though_nobody_asks() -> N
         loop, person = asyncio.get_running_loop(), user_key("u")
         await ledger.say(person, color=2)
         async with Snapshots(ledger, clock) as it:
-            (read,) = await known(it, person)
+            await known(it, person)
             clock.now += KEPT_S + 0.1
-            assert it.ask([person], inf, inf) == [read]
             now = loop.time()
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(loop, "time", lambda: now + KEPT_S + 0.1)
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
-            (left,) = it.ask([person], inf, inf)
+            (left,) = it.ask([person], inf)
             assert not isinstance(left, Snapshot)
 
     asyncio.run(work())  # the loop's time goes past the bound of `run`

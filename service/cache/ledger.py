@@ -4,7 +4,7 @@
     {<prefix>:feedback}:log             stream of what was folded, the last so many
     {<prefix>:feedback}:seen:new, :old  sets of what was seen in this window and in the one before
     {<prefix>:feedback}:cap:<digest>    how often a client has added to something of late
-    {<prefix>:feedback}:<key>           hash of evidence by field: `scope:…`, `user:…`, `positions`
+    {<prefix>:feedback}:<key>           hash of evidence by field: `scope:…`, `user:…`, `positions…`
     {<prefix>:feedback}:people          set of the people whose choices were folded last, by when
     {<prefix>:feedback}:cohorts         what people of like taste like
     {<prefix>:feedback}:claim:<task>    there while a task is one process's alone
