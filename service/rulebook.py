@@ -11,7 +11,7 @@ which of two rules holds.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ import orjson
 
 from service import background, rules, scoring
 from service.errors import BadInput, LedgerAway, RuleRefused, StartError
+from service.feedback.dynamics import Bent
 from service.feedback.keys import EVERYTHING, attribute_field, kind_scope, query_scope
 from service.rules import MOST_RULES, Applied, By, Rule
 from service.telemetry import Telemetry
@@ -135,6 +136,7 @@ class Rulebook:
             hidden=tuple([_weighted(each, 0.0) for place, each in enumerate(found) if place not in shown]),
             entropy=scoring.entropy(settled.weights),
             rules=tuple(Applied(rule.id, found[place].attribute, rule.action) for place, rule in settled.chosen),
+            bent=_bent(weighting, settled.weights, chosen),
         )
 
     async def put(self, content: Mapping[str, object]) -> Rule:
@@ -254,6 +256,24 @@ class Rulebook:
         all_of_them = self.all()
         self._of_queries = any(rule.query for rule in all_of_them)
         self._book = rules.book(all_of_them)
+
+
+def _bent(weighting: Weighting, weights: Sequence[float], chosen: rules.Chosen) -> Bent | None:
+    """With the parts that people's and the person's choices make of the weights where the same rules hold without."""
+    bent, found = weighting.bent, weighting.attributes
+    if not bent or not (bent.evidence or bent.own):
+        return bent
+
+    def under_rules(before: Sequence[float]) -> Sequence[float]:
+        return rules.settled([before[each.position] for each in found], chosen).weights
+
+    def less(one: Sequence[float], other: Sequence[float]) -> list[float]:
+        parts = {each.position: a - b for each, a, b in zip(found, one, other, strict=True)}
+        return [parts[position] for position in range(len(found))]
+
+    common = under_rules(bent.common) if bent.own else weights
+    evidence = less(common, under_rules(bent.base)) if bent.evidence else None
+    return replace(bent, evidence=evidence, own=less(weights, common) if bent.own else None)
 
 
 def _weighted(found: WeightedAttribute, weight: float) -> WeightedAttribute:

@@ -145,8 +145,8 @@ class Weighting:
 
     `degraded` says why the misses have the prior's logits, "" where they have the model's. Where `rules` were applied
     they may have put the candidates into another order, and `hidden` are those that they took out of it.
-    With feedback on, `bent` says by position what the weights are made of before rules, and `behaviour` what is known
-    of people's choices.
+    With feedback on, `bent` says by position what the weights are made of before rules, but its parts are those of
+    the weights under them, and `behaviour` what is known of people's choices.
     """
 
     attributes: tuple[WeightedAttribute, ...]

@@ -268,7 +268,7 @@ def _answer(ranking: Ranking, body: RankRequest, bundle: Bundle) -> RankAnswer:
     if ranking.weighting and ranking.weighting.rules:
         answer["rules"] = applied_answer(ranking.weighting)
     if ranking.weighting and ranking.weighting.bent:
-        tell_parts(answer, ranking.weighting.bent, weights, ruled=bool(ranking.weighting.rules))
+        tell_parts(answer, ranking.weighting.bent, weights)
     return answer
 
 

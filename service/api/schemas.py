@@ -25,7 +25,7 @@ from service.api.boosts import GRAMMARS, Engine, boosts
 from service.bundle import Bundle
 from service.explaining import Explanation
 from service.feedback.dynamics import Bent
-from service.weighting import WeightedAttribute, Weighting, rescaled
+from service.weighting import WeightedAttribute, Weighting
 
 MAX_QUERY_CHARACTERS = 1024
 MAX_ATTRIBUTES = 256
@@ -240,8 +240,8 @@ class WeightAnswer(TypedDict):
     `logit`, `base` and `explanation` are there when the request asked to explain. `base` is the logit of an empty
     query; the effects of all words, in their order, add up to `logit - base`. Both are null where the model could not
     be asked in time and the request took a fallback. `evidence` is the part of the weight that people's choices make:
-    without them it would be so much less; `personal` is the user's own part. They are there where any is not 0. Where
-    rules change the weight, these parts change in proportion; with `explored` the rest holds what chance added, too.
+    without them it would be so much less; `personal` is the user's own part. They are there where any is not 0.
+    Rules hold for what it would be, too; with `explored` the rest holds what chance added.
     """
 
     index: int
@@ -387,7 +387,7 @@ def _weights(weighting: Weighting, request: WeightsRequest) -> list[WeightAnswer
         return cast(list[WeightAnswer], orjson.Fragment(written))
     weights = [_weight_answer(found, explain=request.explain) for found in first]
     if bent:
-        _tell_parts(weights, bent, first, ruled=bool(weighting.rules))
+        _tell_parts(weights, bent, first)
         if again:
             bent.answered.keep(len(first), orjson.dumps(weights))
     return weights
@@ -409,28 +409,19 @@ class _AnswerParts(TypedDict):
     personal: NotRequired[Literal[True]]
 
 
-def tell_parts(answer: _AnswerParts, bent: Bent, attributes: Sequence[WeightedAttribute], *, ruled: bool) -> None:
+def tell_parts(answer: _AnswerParts, bent: Bent, attributes: Sequence[WeightedAttribute]) -> None:
     """Say of an answer and its weights, those of the first attributes, what chance, people and the user are of it."""
-    _tell_parts(answer["weights"], bent, attributes, ruled=ruled)
+    _tell_parts(answer["weights"], bent, attributes)
     _tell_causes(answer, bent)
 
 
-def _tell_parts(
-    weights: Sequence[_WeightParts], bent: Bent, attributes: Sequence[WeightedAttribute], *, ruled: bool
-) -> None:
+def _tell_parts(weights: Sequence[_WeightParts], bent: Bent, attributes: Sequence[WeightedAttribute]) -> None:
     if bent.evidence:
-        evidence = _under_rules(bent.evidence, bent, attributes) if ruled else bent.evidence
         for each, found in zip(weights, attributes, strict=False):
-            each["evidence"] = evidence[found.position]
+            each["evidence"] = bent.evidence[found.position]
     if bent.own:
-        own = _under_rules(bent.own, bent, attributes) if ruled else bent.own
         for each, found in zip(weights, attributes, strict=False):
-            each["personal"] = own[found.position]
-
-
-def _under_rules(parts: Sequence[float], bent: Bent, attributes: Sequence[WeightedAttribute]) -> dict[int, float]:
-    """Parts of weights in proportion to what rules made of these, by position."""
-    return {found.position: parts[found.position] * rescaled(found, bent) for found in attributes}
+            each["personal"] = bent.own[found.position]
 
 
 def _tell_causes(answer: _AnswerParts, bent: Bent) -> None:
