@@ -78,7 +78,9 @@ def plain_name(name: str, known: Mapping[str, int]) -> str:
     first. By it names that are run together are told apart: fewest words, then least sum of ranks.
     """
     written = name.split()
-    words = _parts(written[0], known) if len(written) == 1 else MARKS.split(name)
+    words = written if len(written) == 1 else [word for word in MARKS.split(name) if word]
+    if len(words) == 1:
+        words = _parts(words[0], known)
     words = [ABBREVIATIONS.get(word.lower(), word.lower()) for word in words if word]
     plain = _alone(words[0], known) if len(words) == 1 else " ".join(words)
     return plain if plain and plain != " ".join(written).lower() else name

@@ -1,7 +1,7 @@
 """Names as catalogues write them become words; names that are words stay as they are."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from service.naming import plain_name
@@ -125,6 +125,7 @@ PARTS = st.sampled_from(
 
 
 @given(parts=st.lists(PARTS, min_size=1, max_size=7))
+@example(parts=["USB", "-", "color", " ", "_"])
 @settings(max_examples=500, deadline=None)
 def test_a_plain_name_is_its_own_and_never_empty(parts: list[str]) -> None:
     plain = plain_name("".join(parts), KNOWN)
