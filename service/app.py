@@ -183,7 +183,7 @@ async def _open(settings: Settings, telemetry: Telemetry, stack: AsyncExitStack,
     feedback = ledger_of(client, redis, settings, telemetry) if settings.feedback else None
     ledger = await stack.enter_async_context(feedback) if feedback else None
     snapshots = await stack.enter_async_context(Snapshots(ledger)) if ledger else None
-    alike = await stack.enter_async_context(Alike(ledger)) if ledger else None
+    alike = await stack.enter_async_context(Alike(ledger, every_s=settings.personal_cohorts_s)) if ledger else None
     dynamics = (
         Dynamics(snapshots, dynamics_options(settings), cohorts=lambda: alike.cohorts) if snapshots and alike else None
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 from fakes import fold_in, wait_until
 from starlette.testclient import TestClient
@@ -13,6 +14,7 @@ from starlette.testclient import TestClient
 from service.app import create_app
 from service.evidence import observed
 from service.feedback import keys, shown
+from service.feedback.cohorts import Cohorts
 from service.feedback.dynamics import Dynamics
 from service.settings import Settings
 from service.telemetry import FOLDED
@@ -80,6 +82,25 @@ def test_every_answer_has_an_id_of_its_own(opened: TestClient) -> None:
 def test_an_id_of_the_callers_own_is_kept(opened: TestClient, path: str, body: dict[str, Any]) -> None:
     assert opened.post(path, json=body | {"query_id": "search 7"}).json()["query_id"] == "search 7"
     assert "material" in known(opened, "search 7", products=path == "/v1/rank").attributes
+
+
+def test_a_user_is_answered_by_what_people_of_like_taste_like() -> None:
+    settings = {"device": "cpu", "feedback": True, "personal_cohorts": 0, "personal_cohorts_s": 1}
+    red, blue = (keys.value_field("color", name) for name in ("red", "blue"))
+    cohorts = Cohorts([red, blue], np.array([[1.0, -1.0], [-1.0, 1.0]]), 4e9)
+    with TestClient(create_app(Settings.model_validate(settings))) as client:
+        assert client.portal
+        client.portal.call(client.app_state["ledger"].keep_cohorts, cohorts.encode(), 60.0)
+        learn(client, user(client, "anna"), red)
+
+        def liked(of: str) -> dict[str, float]:
+            answer = post(client, RUGS | {"user_id": of, "explain": True}, "/v1/rank")
+            terms = [term for each in answer["results"] for term in each["terms"] if term["term"] == "liked"]
+            return {term["found"]: term["value"] for term in terms}
+
+        wait_until(lambda: "blue" in liked("anna"))
+        assert liked("anna")["blue"] < 0 < liked("anna")["red"]
+        assert liked("nobody") == {}
 
 
 def test_of_weights_it_is_known_what_was_shown_and_in_which_order(opened: TestClient) -> None:

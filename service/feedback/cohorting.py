@@ -36,11 +36,12 @@ READ_EVERY_S = 30.0
 class Alike:
     """The cohorts that hold, as they were read lately; an async context manager that reads them over and over.
 
-    `clock` gives seconds since 1970.
+    `every_s` is the pause between two makings; they are read at least as often. `clock` gives seconds since 1970.
     """
 
-    def __init__(self, ledger: Ledger, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, ledger: Ledger, *, every_s: float, clock: Callable[[], float] = time.time) -> None:
         self._ledger, self._clock = ledger, clock
+        self._pause_s = min(READ_EVERY_S, every_s)
         self._read: tuple[bytes, Cohorts] | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -75,7 +76,7 @@ class Alike:
         while True:
             with suppress(LedgerAway):
                 await self.read()
-            await asyncio.sleep(READ_EVERY_S)
+            await asyncio.sleep(self._pause_s)
 
 
 class Cohorting:

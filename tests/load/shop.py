@@ -113,7 +113,8 @@ class Shop:
         limits, options = feedback_limits(settings), dynamics_options(settings)
         self.ledger = MemoryLedger(limits, self._telemetry, clock=self.clock)
         self._snapshots = Snapshots(self.ledger, clock=self.clock)
-        self._alike = Alike(self.ledger, self.clock)
+        self._cohorts_s, self._cohorts_at = settings.personal_cohorts_s, BEGIN
+        self._alike = Alike(self.ledger, every_s=self._cohorts_s, clock=self.clock)
         self.dynamics = Dynamics(self._snapshots, options, self.clock, cohorts=lambda: self._alike.cohorts)
         weigher = Weigher(
             machine.tokenizer,
@@ -132,7 +133,6 @@ class Shop:
         rules = Rules(SECRET, settings.feedback_late_s, settings.feedback_early_s)
         self._intake = Intake(self.ledger, self._telemetry, rules, self.clock)
         self._folder = Folder(self.ledger, self._telemetry, limits.half_lives, consumer="replay", clock=self.clock)
-        self._cohorts_s, self._cohorts_at = settings.personal_cohorts_s, BEGIN
         self._cohorting = Cohorting(
             self.ledger,
             limits.half_lives,
