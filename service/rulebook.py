@@ -22,7 +22,8 @@ from typing import Literal, Protocol, Self
 
 import orjson
 
-from service import background, rules, scoring
+from service import rules, scoring
+from service.background import Repeated
 from service.errors import BadInput, LedgerAway, RuleRefused, StartError
 from service.feedback.dynamics import Bent
 from service.feedback.keys import EVERYTHING, attribute_field, kind_scope, query_scope
@@ -75,7 +76,7 @@ class Rulebook:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._telemetry, self._file, self._store = telemetry, file, store
-        self._every, self._clock = every, clock
+        self._clock = clock
         self._field = lru_cache(FIELDS_KEPT)(attribute_field)
         self._stamp: Stamp | None = None
         self._kept: Mapping[str, bytes] | None = None
@@ -85,7 +86,7 @@ class Rulebook:
         self._unreadable = ""
         self._faults: dict[By, str] = {"file": "", "admin": ""}
         self._changing = asyncio.Lock()
-        self._watching: asyncio.Task[None] | None = None
+        self._watching = Repeated(self.refresh, "looking for changed rules", every, first_s=every)
 
     async def __aenter__(self) -> Self:
         if self._file:
@@ -96,14 +97,13 @@ class Rulebook:
         if self._store:
             await self._read_store(self._store)
         if self._file or self._store:
-            self._watching = background.begin(self._watch(), "looking for changed rules")
+            self._watching.begin()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._watching:
-            await background.end(self._watching)
+        await self._watching.end()
 
     @property
     def kept_in(self) -> Literal["redis", "process"]:
@@ -183,11 +183,6 @@ class Rulebook:
     def _check_is_ours(self, rule_id: str) -> None:
         if rule_id in self._rules["file"]:
             raise RuleRefused(f"the rule {rule_id} is the file's, and only there can it be changed")
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(self._every)
-            await self.refresh()
 
     async def _read_file(self, file: Path) -> None:
         """Take the file's rules where it has changed. Raises what is in `UNUSABLE`.

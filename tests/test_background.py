@@ -30,3 +30,30 @@ def test_tasks_that_are_ended_are_over_and_say_nothing(caplog: pytest.LogCapture
 
     asyncio.run(run())
     assert not caplog.records
+
+
+def test_what_is_repeated_goes_on_whatever_went_wrong_and_tells_what_nobody_thought_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def run() -> None:
+        outcomes: list[Exception | None] = [TimeoutError(), ValueError("nobody thought of this"), None, None]
+        done = asyncio.Event()
+
+        async def work() -> None:
+            failure = outcomes.pop(0)
+            if not outcomes:
+                done.set()
+            if failure:
+                raise failure
+
+        async with background.Repeated(work, "looking for something", 0.001, away=TimeoutError):
+            await asyncio.wait_for(done.wait(), 10)
+
+    asyncio.run(run())
+    (told,) = caplog.records
+    assert told.getMessage() == "looking for something failed, and is tried again"
+    assert told.exc_info and isinstance(told.exc_info[1], ValueError)
+
+
+def test_what_never_began_can_be_ended() -> None:
+    asyncio.run(background.Repeated(fails, "looking for something", 0.001).end())

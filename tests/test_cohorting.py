@@ -118,19 +118,36 @@ def test_what_goes_wrong_in_the_thread_is_told_where_it_is_awaited(monkeypatch: 
     run(work)
 
 
-def test_an_end_does_not_wait_for_cohorts_and_their_thread_ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def threads() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "cohorts"]
+
+
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cohorts that are never found."""
     monkeypatch.setattr(mixture, "STEPS", 10**9)
     monkeypatch.setattr(mixture, "CALM", -1.0)
 
-    def threads() -> list[threading.Thread]:
-        return [each for each in threading.enumerate() if each.name == "cohorts"]
 
+@pytest.mark.usefixtures("endless")
+def test_an_end_does_not_wait_for_cohorts_and_their_thread_ends_soon() -> None:
     async def work() -> None:
         begun = time.monotonic()
         async with cohorting(await known()):
             await until(threads)
         await until(lambda: not threads())
         assert time.monotonic() - begun < 10
+
+    run(work)
+
+
+@pytest.mark.usefixtures("endless")
+def test_cohorts_that_take_too_long_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        monkeypatch.setattr("service.feedback.cohorting.FIT_S", 0.05)
+        with pytest.raises(TimeoutError):
+            await cohorting(await known()).make()
+        await until(lambda: not threads())
 
     run(work)
 

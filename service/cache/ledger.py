@@ -23,11 +23,10 @@ import logging
 import struct
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from service import background
+from service.background import Repeated
 from service.cache import scripts
 from service.cache.breaker import Breaker
 from service.cache.connection import Client, Command
@@ -96,18 +95,16 @@ class RedisLedger:
         self._clock, self._tidied = clock, clock()
         self._breaker = Breaker(failures=FAILURES, pause=PAUSE_S, clock=clock)
         self._free = asyncio.Semaphore(AT_ONCE)
-        self._tell_every_s = tell_every_s
-        self._telling: asyncio.Task[None] | None = None
+        self._telling = Repeated(self._tell, "telling how many events wait", tell_every_s, away=LedgerAway)
 
     async def __aenter__(self) -> Self:
-        self._telling = background.begin(self._tell(), "telling how many events wait")
+        self._telling.begin()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._telling:
-            await background.end(self._telling)
+        await self._telling.end()
 
     async def append(self, entries: Sequence[Entry]) -> list[bool]:
         """As `Ledger`."""
@@ -227,13 +224,10 @@ class RedisLedger:
         return claimed is not None
 
     async def _tell(self) -> None:
-        """Ask how many wait, and since when, over and over."""
-        while True:
-            with suppress(LedgerAway):
-                waiting, oldest_ms = await self._eval(scripts.OLDEST, [self._queue], [])
-                self._telemetry.events_waiting.set(waiting)
-                self._telemetry.events_oldest.set(oldest_ms / 1000)
-            await asyncio.sleep(self._tell_every_s)
+        """Ask how many wait, and since when."""
+        waiting, oldest_ms = await self._eval(scripts.OLDEST, [self._queue], [])
+        self._telemetry.events_waiting.set(waiting)
+        self._telemetry.events_oldest.set(oldest_ms / 1000)
 
     def _sums(self, folded: Folded, places: "_Places") -> bytes:
         """What an entry adds, as the script reads it. Scopes share their sums: each is encoded once."""

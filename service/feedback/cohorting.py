@@ -12,10 +12,8 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
-from service import background
+from service.background import Repeated
 from service.cores import give_way, in_group
 from service.errors import LedgerAway
 from service.evidence import HalfLives, Shrinkage
@@ -31,29 +29,20 @@ LIVES, CLAIMED = 3.0, 0.9
 SOON_S = 30.0
 """After the start, unless the pause is shorter."""
 READ_EVERY_S = 30.0
+FIT_S = 300.0
+"""A fit takes seconds, but for where everything else wants every core."""
 
 
-class Alike:
-    """The cohorts that hold, as they were read lately; an async context manager that reads them over and over.
+class Alike(Repeated):
+    """The cohorts that hold, as they were read lately; while it is open they are read over and over.
 
     `every_s` is the pause between two makings; they are read at least as often. `clock` gives seconds since 1970.
     """
 
     def __init__(self, ledger: Ledger, *, every_s: float, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(self.read, "reading cohorts", min(READ_EVERY_S, every_s), away=LedgerAway)
         self._ledger, self._clock = ledger, clock
-        self._pause_s = min(READ_EVERY_S, every_s)
         self._read: tuple[bytes, Cohorts] | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        self._task = background.begin(self._reading(), "reading cohorts")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._task:
-            await background.end(self._task)
 
     @property
     def cohorts(self) -> Cohorts | None:
@@ -72,15 +61,9 @@ class Alike:
                 self._read = None
                 logger.warning("cohorts cannot be read: %s", error)
 
-    async def _reading(self) -> None:
-        while True:
-            with suppress(LedgerAway):
-                await self.read()
-            await asyncio.sleep(self._pause_s)
 
-
-class Cohorting:
-    """Makes cohorts of the profiles in a ledger; an async context manager.
+class Cohorting(Repeated):
+    """Makes cohorts of the profiles in a ledger, over and over while it is open.
 
     `most` is how many there may be, none at 0, `every_s` the pause. `clock` gives seconds since 1970.
     """
@@ -95,41 +78,30 @@ class Cohorting:
         every_s: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__(self.make, "making cohorts", every_s, first_s=min(SOON_S, every_s), away=LedgerAway)
         self._ledger, self._half_lives, self._shrinkage, self._clock = ledger, half_lives, shrinkage, clock
-        self._most, self._every_s = most, every_s
-        self._ending = threading.Event()
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        if self._most:
-            self._task = background.begin(self._making(), "making cohorts")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ending.set()
-        if self._task:
-            await background.end(self._task)
+        self._most, self._lives_s, self._claimed_s = most, LIVES * every_s, CLAIMED * every_s
 
     async def make(self) -> int:
         """Make them now, unless another process did of late; how many there are. Raises LedgerAway."""
-        if not await self._ledger.claims(TASK, CLAIMED * self._every_s):
+        if not self._most or not await self._ledger.claims(TASK, self._claimed_s):
             return 0
         profiles = Profiles(self._clock(), self._half_lives)
         async for fields in self._ledger.profiles():
             profiles.add(fields)
         found = await self._apart(profiles)
-        lives_s = LIVES * self._every_s
-        content = Cohorts(found.values, found.lifts, self._clock() + lives_s).encode() if found else None
-        await self._ledger.keep_cohorts(content, lives_s)
+        content = Cohorts(found.values, found.lifts, self._clock() + self._lives_s).encode() if found else None
+        await self._ledger.keep_cohorts(content, self._lives_s)
         made = len(found.lifts) if found else 0
         logger.debug("%d people make %d cohorts", profiles.people, made)
         return made
 
     async def _apart(self, profiles: Profiles) -> Found | None:
-        """The cohorts, found in a thread of its own that ends with this process, and soon where nobody waits for it."""
-        loop = asyncio.get_running_loop()
+        """The cohorts, found in a thread of its own that ends with this process, and soon where nobody waits for it.
+
+        Raises TimeoutError where no core is left for it.
+        """
+        loop, stopped = asyncio.get_running_loop(), threading.Event()
         done: asyncio.Future[Found | None] = loop.create_future()
 
         def settle(found: Found | None, error: Exception | None) -> None:
@@ -140,7 +112,7 @@ class Cohorting:
             give_way(idle_class=in_group())
             found, failed = None, None
             try:
-                found = profiles.mixture(self._shrinkage, self._ending.is_set).cohorts(self._most)
+                found = profiles.mixture(self._shrinkage, stopped.is_set).cohorts(self._most)
             except Stopped:
                 return
             except Exception as error:  # noqa: BLE001  # told where it is awaited
@@ -149,15 +121,8 @@ class Cohorting:
                 loop.call_soon_threadsafe(settle, found, failed)
 
         threading.Thread(target=work, name="cohorts", daemon=True).start()
-        return await done
-
-    async def _making(self) -> None:
-        await asyncio.sleep(min(SOON_S, self._every_s))
-        while True:
-            try:
-                await self.make()
-            except LedgerAway:
-                logger.debug("no cohorts were made: what they are made of cannot be read")
-            except Exception:  # whatever it was: people's own choices count without them, and the next time may do
-                logger.exception("no cohorts were made, the next are tried for after a pause")
-            await asyncio.sleep(self._every_s)
+        try:
+            async with asyncio.timeout(FIT_S):
+                return await done
+        finally:
+            stopped.set()
