@@ -72,8 +72,7 @@ def query_id_of(
 
 def _unweighed(query: str, kind: str | None, products: Sequence[ShownProduct], *, named: bool) -> bytes:
     """What was shown where products have no attributes."""
-    scopes = (keys.query_scope(query), *([keys.kind_scope(kind)] if kind else []), keys.EVERYTHING)
-    return shown.encode(Shown(scopes, {}, products, query=query, named=named))
+    return shown.encode(Shown(keys.scopes(query, kind), {}, products, query=query, named=named))
 
 
 def _shown(query: str, weighting: Weighting, attributes: int | None, products: Sequence[ShownProduct]) -> bytes:

@@ -197,7 +197,7 @@ class Dynamics:
     ) -> None:
         self.snapshots = snapshots
         self._options, self._clock, self._chance = options, clock, chance or random.Random()
-        self._scopes = lru_cache(SCOPES_KEPT)(_scopes)
+        self._scopes = lru_cache(SCOPES_KEPT)(keys.scopes)
         self._lifts: Kept[tuple[Names, tuple[int, ...]], tuple[float, ...]] = Kept(MOST_LIFTS)
         self._likings = Likings(Lifting(self._lift, self.sums, options.strength), options.personal, cohorts)
 
@@ -289,11 +289,6 @@ def _wide_first(field: bytes, snapshots: Sequence[Snapshot]) -> tuple[list[Obser
     """The evidence of a field by scope, from the widest, where there is any, and that of the next narrower one."""
     found = [seen for snapshot in reversed(snapshots) if (seen := snapshot.fields.get(field))]
     return found, found[1:]
-
-
-def _scopes(query: str, kind: str) -> tuple[str, ...]:
-    """The narrowest first."""
-    return (keys.query_scope(query), *([keys.kind_scope(kind)] if kind else []), keys.EVERYTHING)
 
 
 def _less(one: list[float], other: list[float]) -> list[float] | None:

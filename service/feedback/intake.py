@@ -11,7 +11,7 @@ from typing import Protocol
 
 from service.errors import EventRefused
 from service.feedback import shown, ubi
-from service.feedback.keys import EVERYTHING, query_scope
+from service.feedback.keys import scopes
 from service.feedback.ledger import Entry
 from service.feedback.shown import Shown, ShownProduct
 from service.feedback.ubi import Accepted, Rules
@@ -91,9 +91,8 @@ class Intake:
         known = await self._ledger.shown([*queries]) if queries else []
         for (key, query), before in zip(queries.items(), known, strict=True):
             if before is None:
-                scopes = (query_scope(query.event.query), EVERYTHING)
                 products = [ShownProduct(hit, {}) for hit in query.hits]
-                self._ledger.show(key, shown.encode(Shown(scopes, {}, products)))
+                self._ledger.show(key, shown.encode(Shown(scopes(query.event.query, None), {}, products)))
                 await turns.rest()
 
     def _count(self, taken: Taken) -> None:

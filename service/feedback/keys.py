@@ -29,6 +29,11 @@ def kind_scope(kind: str) -> str:
     return f"scope:k{_digest(_plain(kind))}"
 
 
+def scopes(query: str, kind: str | None) -> tuple[str, ...]:
+    """The scopes of a request, the narrowest first; `kind` is its kind of product, if it is known."""
+    return (query_scope(query), *([kind_scope(kind)] if kind else []), EVERYTHING)
+
+
 def parts_key(scope: str) -> str:
     """The key of what a scope has in wider ones."""
     return f"parts:{scope}"
