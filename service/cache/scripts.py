@@ -310,7 +310,7 @@ end
 redis.call('ZREMRANGEBYSCORE', people, '-inf', now - tonumber(ttl)) -- their profiles are gone
 redis.call('ZREMRANGEBYRANK', people, 0, -(most_people + 1))
 redis.call('EXPIRE', people, ttl)
-redis.call('XTRIM', log, 'MINID', '~', math.floor((now - tonumber(ttl)) * 1000))
+redis.pcall('XTRIM', log, 'MINID', '~', math.floor((now - tonumber(ttl)) * 1000))
 redis.call('EXPIRE', log, ttl)
 redis.call('EXPIRE', KEYS[1], ttl) -- no turn may begin anew while there are parts of an old one
 return {redis.call('XLEN', queue), told}

@@ -49,11 +49,10 @@ class Cohorts:
             return np.zeros(len(self._values), np.float32)
         places, took, blind = (np.array(column) for column in zip(*common, strict=True))
         lifts = self.lifts[:, places].astype(np.float64)
-        fits = OBSERVATIONS * (lifts @ took - np.expm1(lifts) @ blind)
-        powers = np.exp(np.clip(fits - max(0.0, fits.max()), -500, 0))
-        none = math.exp(-min(500.0, max(0.0, float(fits.max()))))
-        shares: Array = (powers / (powers.sum() + none)).astype(np.float32)
-        return shares @ self.lifts
+        fits = np.append(OBSERVATIONS * (lifts @ took - np.expm1(lifts) @ blind), 0.0)  # the last is none of them
+        powers = np.exp(fits - fits.max())
+        shares: Array = (powers / powers.sum()).astype(np.float32)
+        return shares[:-1] @ self.lifts
 
     def place(self, field: bytes) -> int | None:
         """Where a value stands among the lifts."""
