@@ -1,13 +1,15 @@
 """Consumers that are killed while they fold, a few of them: `tests/load/ledger_faults.py` does it at full size."""
 
+import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import run, wait_until
+from fakes import run
 from test_ledgers import LIMITS
 
 sys.path.append(str(Path(__file__).parent / "load"))
@@ -26,8 +28,9 @@ from service.feedback.ledger import Ledger
 from service.feedback.ubi import Rules
 from service.telemetry import Telemetry
 
-KILLS, FOREVER = 3, HalfLives(1e9, 1e9)
-KEPT = LIMITS._replace(half_lives=FOREVER, waiting=1000, kept=1000, ttl_s=1e6)
+KILLS, MOST_EVENTS, FOREVER = 3, 20_000, HalfLives(1e9, 1e9)
+KEPT = LIMITS._replace(half_lives=FOREVER, waiting=MOST_EVENTS, kept=MOST_EVENTS, ttl_s=1e6)
+RULES = Rules(b"secret", 60, 60)
 Batches = list[list[dict[str, Any]]]
 
 
@@ -39,14 +42,16 @@ async def opened(url: str) -> AsyncIterator[Ledger]:
         yield RedisLedger(client, cache, KEPT, telemetry, prefix="ranker", silent_s=0)
 
 
-async def put_down(url: str, sent: Batches) -> None:
+async def put_down_queries(url: str) -> None:
     async with opened(url) as ledger:
-        intake = Intake(ledger, Telemetry(), Rules(b"secret", 60, 60))
-        await intake.take(queries())
+        await Intake(ledger, Telemetry(), RULES).take(queries())
         while None in await ledger.shown([shown.key(each["query_id"], products=True) for each in queries()]):
             continue
-        for batch in sent:
-            assert (await intake.take(batch)).accepted == len(batch)
+
+
+async def put_down(url: str, batch: list[dict[str, Any]]) -> None:
+    async with opened(url) as ledger:
+        assert (await Intake(ledger, Telemetry(), RULES).take(batch)).accepted == len(batch)
 
 
 async def fold_the_rest(url: str) -> None:
@@ -56,21 +61,25 @@ async def fold_the_rest(url: str) -> None:
             continue
 
 
-def killed(kept: Redis, logs: Path) -> int:
-    """How many events a consumer had in hand when it was killed while it folded."""
+def killed(kept: Redis, logs: Path, coming: Iterator[list[dict[str, Any]]]) -> Batches:
+    """Put down what comes until a consumer has some of it in hand, and kill it then; what was put down."""
+    sent: Batches = []
     with consumer(logs, kept.url) as process:
-        wait_until(lambda: in_hand(kept, process.pid) > 0)
-        process.kill()
-        process.wait(10)
-        return in_hand(kept, process.pid)
+        for batch in coming:
+            run(partial(put_down, kept.url, batch))
+            sent.append(batch)
+            process.send_signal(signal.SIGSTOP)
+            if in_hand(kept, process.pid) > 0:
+                return sent
+            process.send_signal(signal.SIGCONT)
+    raise AssertionError("no consumer had an event in hand")
 
 
 @pytest.mark.slow  # processes start one after the other
 def test_of_events_whose_consumers_are_killed_none_is_lost_and_none_counts_twice(tmp_path: Path) -> None:
-    sent = batches(500)
+    coming = iter(batches(MOST_EVENTS))
     with Redis(tmp_path) as kept:
-        run(lambda: put_down(kept.url, sent))
-        left = [killed(kept, tmp_path) for _ in range(KILLS)]
-        assert sum(left) > 0
+        run(lambda: put_down_queries(kept.url))
+        sent = [batch for _ in range(KILLS) for batch in killed(kept, tmp_path, coming)]
         run(lambda: fold_the_rest(kept.url))
         assert set(compared(kept, sent).values()) == {0}
