@@ -16,6 +16,7 @@ from model_export.records import Record, Span
 from model_export.rows import packed
 from service import scoring
 from service.scoring import PairScore, RowScores
+from service.spans import values
 from service.text import QueryTokens, Row, Tokenizer
 
 BATCH_ROWS = 16
@@ -63,10 +64,9 @@ def answered(
 
 def prediction(record: Record, query: QueryTokens, pairs: Sequence[PairScore]) -> Prediction:
     """What pair scores say of a record."""
-    spans = (
-        frozenset((query.words[span.first][0], query.words[span.last][1]) for span in pair.spans) for pair in pairs
-    )
-    return Prediction(record, np.array([pair.logit for pair in pairs]), tuple(spans))
+    stated = (values(record.query, query, pair.spans) for pair in pairs)
+    spans = tuple(frozenset((value.start, value.end) for value in of_pair) for of_pair in stated)
+    return Prediction(record, np.array([pair.logit for pair in pairs]), spans)
 
 
 def measure(predictions: Sequence[Prediction], *, temperature: float) -> dict[str, float]:

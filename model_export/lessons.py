@@ -25,7 +25,7 @@ from model_export.sources import kept_aside
 from model_export.stage import StageFailed
 from service.matching.wording import normalised
 from service.pictures import Evidence
-from service.text import Value
+from service.spans import Value
 
 Seen = tuple[Product, NDArray[np.float32]]
 PART = 256

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Set
 
 from service.matching.negation import Span, negated_spans, without_cue
 from service.matching.wording import MOST_CHARACTERS, normalised
-from service.text import Value
+from service.spans import Value
 
 STEP = MOST_CHARACTERS // 4
 """Negation reads the beginning of a text alone; so it is given a piece that begins a step or two before the value."""

@@ -24,7 +24,7 @@ from service.matching.nearest import most_agreeing
 from service.matching.parsing import Parser
 from service.matching.wording import normalised
 from service.pictures import FIELD, Evidence, Pictures, Source, Stated, similarities, unit_vector
-from service.text import Value
+from service.spans import Value
 from service.turns import Turns
 from service.weighting import Weigher
 

@@ -1,19 +1,16 @@
 """Text in, arrays out: the tokens of a query and of attribute names, packed into rows the graph can read.
 
-And back: the words of the text that some of its tokens stand for.
-
 Knows: the tokenizer, the layout of a packed row, how rows are padded into one batch.
 Does not know: the model, logits, caching, requests.
 """
 
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tokenizers
@@ -25,8 +22,6 @@ from service.naming import LEAST_LETTERS, plain_name
 Feed = dict[str, NDArray[np.int64]]
 
 PADDING_BLOCK = -1
-PARTING = frozenset("-–—,;:|/，、；：")
-"""Words that part others, and end no value."""
 CONJUNCTIONS = frozenset({"or", "nor", "and", "/", "或", "和", "与", "及", "、"})
 """Words that stand between two values rather than within one."""
 ROW_TOKENS, LEAST_ROOM = 128, 32
@@ -69,40 +64,6 @@ class QueryTokens:
 
 
 AttributeTokens = tuple[int, ...]
-
-
-class Value(NamedTuple):
-    """Words of a text as sent, `text[start:end]` in Unicode code points, and how sure the model is of them."""
-
-    text: str
-    start: int
-    end: int
-    confidence: float
-
-
-def values(text: str, query: QueryTokens, spans: Iterable[tuple[int, int, float]]) -> tuple[Value, ...]:
-    """The words that spans (first word, last word, confidence) of a tokenised text stand for, without dashes,
-    conjunctions and the like around them.
-
-    A span beyond the words is left out: a cache may hold anything.
-    """
-    known = [_bared(text, query, span) for span in spans if span[1] < len(query.ends)]
-    places = [(query.starts[first], query.ends[last], confidence) for first, last, confidence in known]
-    return tuple([Value(text[start:end], start, end, confidence) for start, end, confidence in places])
-
-
-def _bared(text: str, query: QueryTokens, span: tuple[int, int, float]) -> tuple[int, int, float]:
-    """The span without words at its ends that only part others; one such word alone stays."""
-    first, last, confidence = span
-
-    def parts(word: int) -> bool:
-        return word in query.conjunctions or text[query.starts[word] : query.ends[word]] in PARTING
-
-    while first < last and parts(last):
-        last -= 1
-    while first < last and parts(first):
-        first += 1
-    return first, last, confidence
 
 
 @dataclass(frozen=True, slots=True)

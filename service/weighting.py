@@ -26,18 +26,17 @@ from service.feedback.kept import Kept
 from service.inflight import Compute
 from service.rules import Applied
 from service.scoring import PairScore, RowScores
+from service.spans import Value, values
 from service.telemetry import Telemetry
 from service.text import (
     AttributeTokens,
     QueryTokens,
     Row,
     Tokenizer,
-    Value,
     attribute_key,
     longest_row,
     pack,
     query_key,
-    values,
 )
 
 SPLIT_TOKENS = 16

@@ -3,7 +3,7 @@
 import pytest
 
 from service.denial import Denial, ruled_out, surest
-from service.text import Value
+from service.spans import Value
 
 
 def value(text: str, words: str, confidence: float = 0.9) -> Value:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.text import PADDING_BLOCK, Tokenizer, collate, longest_row, pack, query_key, row_alone, values
+from service.text import PADDING_BLOCK, Tokenizer, collate, longest_row, pack, query_key, row_alone
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
@@ -53,29 +53,6 @@ def test_a_query_says_whether_it_was_read_to_its_end(tokenizer: Tokenizer) -> No
 
 def test_an_attribute_is_read_up_to_the_limit(tokenizer: Tokenizer) -> None:
     assert len(tokenizer.attribute("色" * 300)) == 128
-
-
-def test_values_are_the_texts_own_words_and_spans_beyond_them_none(tokenizer: Tokenizer) -> None:
-    text = "🧶 RED wool rug"
-    found = values(text, tokenizer.query(text), [(1, 2, 0.9), (3, 3, 0.7), (3, 4, 0.8)])
-    assert found == (("RED wool", 2, 10, 0.9), ("rug", 11, 14, 0.7))
-
-
-def test_a_value_ends_in_no_dash_or_comma(tokenizer: Tokenizer) -> None:
-    text = "Thorne - wool, - rug"
-    query = tokenizer.query(text)
-    assert [each.text for each in values(text, query, [(0, 1, 0.9), (1, 4, 0.8), (3, 5, 0.7)])] == [
-        "Thorne",
-        "wool",
-        "rug",
-    ]
-    assert [each.text for each in values(text, query, [(1, 1, 0.9), (3, 4, 0.5)])] == ["-", ","]
-
-
-def test_a_value_ends_in_no_conjunction(tokenizer: Tokenizer) -> None:
-    text = "size 8 or 9 and red"
-    query = tokenizer.query(text)
-    assert [each.text for each in values(text, query, [(2, 3, 0.9), (3, 4, 0.8), (1, 3, 0.9)])] == ["9", "9", "8 or 9"]
 
 
 def test_the_longest_query_leaves_room_for_candidates(tokenizer: Tokenizer) -> None:

@@ -19,7 +19,8 @@ from service import scoring
 from service.bundle import Bundle
 from service.model import open_graph
 from service.scoring import PairScore
-from service.text import QueryTokens, Tokenizer, Value, row_alone, values
+from service.spans import Value, values
+from service.text import QueryTokens, Tokenizer, row_alone
 
 Vectors = Callable[[Sequence[str]], NDArray[np.float64]]
 """Unit vectors (texts, hidden) of texts."""

@@ -14,7 +14,7 @@ from model_export.filling.vocabularies import Vocabulary
 from model_export.products import FIELDS, Product
 from service.matching.wording import normalised
 from service.pictures import Choice
-from service.text import Value
+from service.spans import Value
 
 Found = dict[str, dict[str, Any]]
 """By attribute, what `products` calls `filled`."""

@@ -19,7 +19,8 @@ from service import scoring
 from service.denial import Denial, ruled_out, surest
 from service.matching.wording import normalised
 from service.scoring import RowScores
-from service.text import QueryTokens, Row, Tokenizer, Value, longest_row, pack, row_alone, values
+from service.spans import Value, values
+from service.text import QueryTokens, Row, Tokenizer, longest_row, pack, row_alone
 
 BATCH_ROWS = 16
 MOST_CHARACTERS = 10_000

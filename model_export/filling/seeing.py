@@ -21,7 +21,7 @@ from service.matching.parsing import Parser
 from service.matching.units import Units
 from service.matching.wording import normalised
 from service.pictures import FIELD, Choice, Evidence, Pictures, Stated, similarities, unit_vector
-from service.text import Value
+from service.spans import Value
 
 PARSED_KEPT = 65_536
 """Stored values that are kept parsed."""

@@ -1,0 +1,57 @@
+"""Values are words of the text as it was given, as a reader would mark them."""
+
+import pytest
+
+from service.spans import values
+from service.text import Tokenizer
+
+
+def test_values_are_the_texts_own_words_and_spans_beyond_them_none(tokenizer: Tokenizer) -> None:
+    text = "🧶 RED wool rug"
+    found = values(text, tokenizer.query(text), [(1, 2, 0.9), (3, 3, 0.7), (3, 4, 0.8)])
+    assert found == (("RED wool", 2, 10, 0.9), ("rug", 11, 14, 0.7))
+
+
+def test_a_value_ends_in_no_dash_or_comma(tokenizer: Tokenizer) -> None:
+    text = "Thorne - wool, - rug"
+    query = tokenizer.query(text)
+    assert [each.text for each in values(text, query, [(0, 1, 0.9), (1, 4, 0.8), (3, 5, 0.7)])] == [
+        "Thorne",
+        "wool",
+        "rug",
+    ]
+    assert [each.text for each in values(text, query, [(1, 1, 0.9), (3, 4, 0.5)])] == ["-", ","]
+
+
+def test_a_value_ends_in_no_conjunction(tokenizer: Tokenizer) -> None:
+    text = "size 8 or 9 and red"
+    query = tokenizer.query(text)
+    assert [each.text for each in values(text, query, [(2, 3, 0.9), (3, 4, 0.8), (1, 3, 0.9)])] == ["9", "9", "8 or 9"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "value"),
+    [
+        ("Toothbrush, 4 count (pack of 3), soft", "4 count (pack of 3", "4 count (pack of 3)"),
+        ("Toothbrush, 4 count (pack of 3), soft", "4 count (pack of 3)", "4 count (pack of 3)"),
+        ("Lotion 8 ounce (235ml) pump", "235ml)", "235ml"),
+        ("Lotion 8 ounce (235ml) pump", "(235ml", "235ml"),
+        ("Lotion 8 ounce (235ml) pump", "(235ml)", "235ml"),
+        ("Lotion 8 ounce (235ml) pump", "8 ounce (", "8 ounce"),
+        ("Lotion 8 ounce (235 ml) pump", "ounce (235", "ounce (235"),
+        ("Lotion [8 ounce (235ml)] pump", "8 ounce (235ml)]", "8 ounce (235ml)"),
+        ("Lotion [8 ounce (235ml)] pump", "[8 ounce (235ml", "8 ounce (235ml)"),
+        ("Lotion (red) or (blue)", "(red) or (blue)", "(red) or (blue)"),
+        ("Lotion (red] pump", "red]", "red"),
+        ("地毯（羊毛）红色", "（羊毛）", "羊毛"),
+        ("rug )(", ")(", ")"),
+        ("lavender & silk", "& silk", "silk"),
+        ("arm & hammer", "arm & hammer", "arm & hammer"),
+    ],
+)
+def test_a_bracket_has_its_other_half(tokenizer: Tokenizer, text: str, said: str, value: str) -> None:
+    query, start = tokenizer.query(text), text.index(said)
+    span = query.starts.index(start), query.ends.index(start + len(said)), 0.9
+    (found,) = values(text, query, [span])
+    assert (found.text, found.confidence) == (value, 0.9)
+    assert text[found.start : found.end] == value
