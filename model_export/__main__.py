@@ -42,7 +42,7 @@ NAMES = (
 )
 TEXT_OPTIONS = ("base", "languages", "max_query_tokens", "max_attribute_tokens")
 TOKENS = ("service/naming", "service/text")
-SCORES = (*TOKENS, "service/model", "service/scoring")
+SCORES = (*TOKENS, "service/model", "service/scoring", "service/spans")
 """What of the service texts become tokens by, and scores."""
 READERS = (
     *("readers", "service/feedback/actions", "service/feedback/keys", "service/feedback/ubi"),
