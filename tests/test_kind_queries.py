@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import tiny_bert, tiny_config, write_base
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import tiny_bert, tiny_config, write_base, write_judged
 
 from model_export import records
 from model_export.__main__ import main
@@ -140,6 +142,32 @@ def test_only_the_text_tells_and_a_seed_gives_the_same() -> None:
         assert all(product.values == (None,) for product in record.products)
 
 
+@pytest.mark.parametrize("barred", ["Projectors", "projector"])
+def test_a_barred_query_is_not_asked_in_singular_or_plural_but_longer_ones_are(barred: str) -> None:
+    asked = {record.query.removesuffix("s") for record in kind_queries(SHOP, 7)}
+    left = {record.query.removesuffix("s") for record in kind_queries(SHOP, 7, barred=[barred])}
+    assert "projector" in asked and left == asked - {"projector"} and any(" projector" in query for query in left)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Hoodies", "hoodie"),
+        ("camera lenses", "camera  lens"),
+        ("axes", "axe"),
+        ("battery", "BATTERIES"),
+        ("case phone", "phone cases"),
+    ],
+)
+def test_one_and_many_ask_alike(one: str, other: str) -> None:
+    assert kinds.without_number(one) == kinds.without_number(other) != kinds.without_number("rug")
+
+
+@given(st.from_regex("[a-z]{1,8}(ies|ches|shes|sses|xes|es|s|y|e)?", fullmatch=True))
+def test_what_has_one_stem_asks_alike(word: str) -> None:
+    assert kinds.without_number(word) == kinds.without_number(kinds.stem(word))
+
+
 def test_where_nothing_else_is_sold_nothing_is_asked() -> None:
     assert list(kind_queries(PROJECTORS, 7)) == []
 
@@ -163,6 +191,17 @@ def test_a_finished_run_reads_the_kinds_of_a_catalogue(tmp_path: Path) -> None:
     found = {record.query.split()[-1].removesuffix("s"): right(record) for record in records.read(out)}
     assert found == {"rug": {"red rug"}, "mat": {"blue mat"}}
     assert ask_for_kinds(config, out, catalogue=tmp_path / "shop.jsonl", count=1) == 1
+
+
+def test_a_query_that_is_ranked_is_not_asked(tmp_path: Path) -> None:
+    config = tiny_config(
+        finished(tmp_path), work=tmp_path / "work", data=tmp_path, ranking={"lists": ["esci", "elsewhere"]}
+    )
+    write_judged(tmp_path / "esci", "Rugs", "red rug")
+    out = tmp_path / "kinds.jsonl"
+    assert ask_for_kinds(config, out, catalogue=tmp_path / "shop.jsonl", count=20) == 1
+    (found,) = records.read(out)
+    assert "mat" in found.query
 
 
 def test_a_catalogue_whose_titles_state_no_kind_is_told(tmp_path: Path) -> None:

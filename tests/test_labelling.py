@@ -11,17 +11,18 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from tiny import shop_records, tiny_bert, tiny_config, tiny_tokenizer, write_base
+from tiny import shop_records, tiny_bert, tiny_config, tiny_tokenizer, write_base, write_judged
 
 from model_export import records
 from model_export.__main__ import main
 from model_export.catalogues import CatalogueProduct
 from model_export.labelling import texts as making
-from model_export.labelling.command import label
+from model_export.labelling.command import label, ranked_queries
 from model_export.labelling.labels import UNSURE, labelled, stated
 from model_export.labelling.texts import fragment, mentions_of, recombined, texts
 from model_export.network import PackedRanker
 from model_export.records import Record
+from model_export.sources import kept_aside
 from model_export.stage import StageFailed
 from service.scoring import RowScores, pair_scores
 from service.text import QueryTokens
@@ -178,6 +179,49 @@ def test_a_dev_query_is_not_labelled_whatever_its_case_and_blanks(tmp_path: Path
     label(config, "shop", tmp_path / "labelled.jsonl", catalogue=None, count=1_000)
     found = {record.query for record in records.read(tmp_path / "labelled.jsonl")}
     assert found and not found & {record.query for record in made[2:4]}
+
+
+def test_a_query_that_is_ranked_is_not_labelled(tmp_path: Path) -> None:
+    options = {"data": tmp_path, "ranking": {"lists": ["esci", "elsewhere"]}}
+    config = tiny_config(finished(tmp_path), work=tmp_path / "work", **options)
+    label(config, "shop", tmp_path / "before.jsonl", catalogue=None, count=1_000)
+    made = [record.query for record in records.read(tmp_path / "before.jsonl")]
+    write_judged(tmp_path / "esci", f" {made[0].upper().replace(' ', '  ')}", made[1])
+    label(config, "shop", tmp_path / "after.jsonl", catalogue=None, count=1_000)
+    assert {record.query for record in records.read(tmp_path / "after.jsonl")} == {*made} - {*made[:2]}
+
+
+def test_a_query_that_the_run_trains_on_may_be_labelled(tmp_path: Path) -> None:
+    judged = {"reader": "judgments", "train": "esci", "keep_aside": 0.5, "licence": "CC0-1.0", "rate": 1}
+    options = {"data": tmp_path, "sources": {"judged": judged}, "ranking": {"lists": ["esci"]}}
+    config = tiny_config(finished(tmp_path), work=tmp_path / "work", **options)
+    queries = [f"{record.query} {n}" for n, record in enumerate(shop_records())]
+    write_judged(tmp_path / "esci", *queries)
+    aside = [query for query in queries if kept_aside(query, 0.5)]
+    assert 0 < len(aside) < len(queries) and ranked_queries(config) == {*aside}
+
+
+def test_judged_products_that_are_not_there_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tiny_config(tmp_path, data=tmp_path, ranking={"lists": ["esci"]})
+    assert ranked_queries(config) == set()
+    assert f"there is no {tmp_path / 'esci'}" in capsys.readouterr().out
+
+
+def test_the_command_line_says_where_the_data_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = finished(tmp_path)
+    turned = [f"{thing} {color} {material}" for color, material, thing in (r.query.split() for r in shop_records())]
+    write_judged(tmp_path / "elsewhere/esci", *turned)
+    source = '{reader = "jsonl", train = "shop.jsonl", licence = "CC0-1.0", rate = 1}'
+    text = f'name = "tiny"\nbase = "{base}"\nmax_query_tokens = 64\nmax_attribute_tokens = 16\n'
+    config = tmp_path / "run.toml"
+    config.write_text(f'{text}sources.shop = {source}\nranking.lists = ["esci"]\n', encoding="utf-8")
+    options = {"config": config, "work": tmp_path / "work", "data": tmp_path / "elsewhere", "source": "shop"}
+    given = [word for name, option in options.items() for word in (f"--{name}", str(option))]
+    out = tmp_path / "labelled.jsonl"
+    monkeypatch.setattr(sys, "argv", ["model_export", "label", *given, "--out", str(out)])
+    main()
+    found = {record.query for record in records.read(out)}
+    assert found and not found & {*turned}
 
 
 def test_a_run_that_is_not_finished_labels_nothing(tmp_path: Path) -> None:

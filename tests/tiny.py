@@ -177,6 +177,14 @@ def _write_gzip(path: Path, content: str) -> None:
     path.write_bytes(gzip.compress(content.encode()))
 
 
+def write_judged(folder: Path, *queries: str) -> Path:
+    """Judgements in the form of ESCI, one of a product for each query, without the catalogue."""
+    folder.mkdir(parents=True)
+    lines = ["query,product_id,label", *(f'"{query}",1,E' for query in queries)]
+    (folder / "judgments.csv").write_text("\n".join(lines), encoding="utf-8")
+    return folder
+
+
 def tiny_config(base: Path | str, shop: Mapping[str, Any] | None = None, **options: Any) -> Config:
     """The configuration of a run over one source called `shop`, in our own form; `shop` are options of that source."""
     source = {"reader": "jsonl", "train": "shop.jsonl", "licence": "CC0-1.0", "rate": 1, "others": 0}

@@ -37,18 +37,26 @@ class JudgedList:
         return [name for name, _ in filled.most_common(MOST_ATTRIBUTES)]
 
 
-def lists(config: Config, folder: str) -> list[JudgedList]:
-    """The queries of a set below the data folder whose products have two grades or more. Raises BadRecord.
+def judged(config: Config, folder: str) -> dict[str, dict[str, float]]:
+    """The queries of a set below the data folder, each with the gain of each product, by its id. Raises BadRecord.
 
     Where the config trains on these judgements, only the queries that it keeps aside.
     """
     path = config.data / folder
-    products = {each.id: Product(each.title, each.described) for each in catalogues.read(path)}
     trained = [source for source in config.sources.values() if source.reader == "judgments"]
     shares = [source.keep_aside for source in trained if config.data / source.train == path]
+    found = judged_queries(path).items()
+    return {query: gains for query, gains in found if all(kept_aside(query, share) for share in shares)}
+
+
+def lists(config: Config, folder: str) -> list[JudgedList]:
+    """Those of the queries whose products, as far as the catalogue has them, have two grades or more. Raises
+    BadRecord.
+    """
+    products = {each.id: Product(each.title, each.described) for each in catalogues.read(config.data / folder)}
     found = []
-    for query, judged in judged_queries(path).items():
-        known = {product: gain for product, gain in judged.items() if product in products}
-        if len(set(known.values())) > 1 and all(kept_aside(query, share) for share in shares):
+    for query, gains in judged(config, folder).items():
+        known = {product: gain for product, gain in gains.items() if product in products}
+        if len(set(known.values())) > 1:
             found.append(JudgedList(query, tuple(products[name] for name in known), tuple(known.values())))
     return found

@@ -1,6 +1,9 @@
 """`python -m model_export label`: queries that nobody labelled, with the labels of a finished run.
 
-Knows: the command line, which files of a run are read. Does not know: how texts are made, what makes a label.
+None of them is one that `evaluate` ranks: who learns from them has not seen those.
+
+Knows: the command line, which files of a run are read, which queries are not made. Does not know: how texts are made,
+what makes a label.
 """
 
 import argparse
@@ -45,11 +48,14 @@ def main(arguments: Sequence[str], *, shipped: Path) -> None:
         help="products whose titles are used: lines as fill reads them, or a public set's folder",
     )
     parser.add_argument("--config", type=Path, default=shipped, help="the run's TOML file (default: the shipped one)")
+    parser.add_argument(
+        "--data", type=Path, help="folder of the data sets, whose judged queries are not made (default: the config's)"
+    )
     parser.add_argument("--work", type=Path, help="the run's folder (default: the config's)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="as the run had it")
     given = parser.parse_args(arguments)
     os.environ["HF_HUB_OFFLINE"] = "1"
-    config = configuration.load(given.config, work=given.work, replaced=given.set)
+    config = configuration.load(given.config, data=given.data, work=given.work, replaced=given.set)
     if given.count < 1:
         raise StageFailed(f"--count {given.count} leaves nothing: give at least 1")
     if not given.kinds:
@@ -64,7 +70,7 @@ def main(arguments: Sequence[str], *, shipped: Path) -> None:
 def label(config: Config, source: str, out: Path, *, catalogue: Path | None, count: int) -> int:
     """The same without a command line; returns how many were written, fewer where the words do not give so many.
 
-    Queries of the source itself, of training and of dev, are not among them.
+    Queries of the source itself, of training and of dev, are not among them, nor are `ranked_queries`.
     """
     from model_export import catalogues
     from model_export.labelling.texts import texts
@@ -83,14 +89,17 @@ def label(config: Config, source: str, out: Path, *, catalogue: Path | None, cou
             f"the source {source!r} names {len(names)} attributes, a record holds {records.MOST_ATTRIBUTES}: "
             "take a source of fewer names"
         )
-    barred = {" ".join(record.query.lower().split()) for part in (known, records.read(dev)) for record in part}
+    own = {record.query for part in (known, records.read(dev)) for record in part}
+    barred = {" ".join(query.lower().split()) for query in own | ranked_queries(config)}
     products = catalogues.read(catalogue) if catalogue else []
     made = list(islice(texts(known, products, config.seed, barred=barred), count))
     return records.write(out, _labelled(config, ranker, made, names, "records"))
 
 
 def ask_for_kinds(config: Config, out: Path, *, catalogue: Path, count: int) -> int:
-    """Likewise for queries of what a catalogue's products are. Raises StageFailed where none can be made."""
+    """Likewise for queries of what a catalogue's products are, none of which asks for one or many of what one of
+    `ranked_queries` asks for. Raises StageFailed where none can be made.
+    """
     from model_export import catalogues
     from model_export.labelling.kinds import KIND, Titled, kind_queries
 
@@ -98,10 +107,29 @@ def ask_for_kinds(config: Config, out: Path, *, catalogue: Path, count: int) -> 
     products = {product.title: product for product in catalogues.read(catalogue) if product.title.strip()}
     read = _labelled(config, ranker, list(products), [KIND], "titles")
     titled = [Titled.of(products[each.query], each.values[0] or ()) for each in read]
-    made = list(islice(kind_queries(titled, config.seed), count))
+    made = list(islice(kind_queries(titled, config.seed, barred=ranked_queries(config)), count))
     if not made:
-        raise StageFailed(f"no title of {catalogue} states a kind of product in English words: bring another catalogue")
+        raise StageFailed(
+            f"no title of {catalogue} states a kind of product in English words that no judged query asks for: "
+            "bring another catalogue"
+        )
     return records.write(out, made)
+
+
+def ranked_queries(config: Config) -> set[str]:
+    """The judged queries of the config's `ranking.lists` that it does not train on: `evaluate` ranks their products.
+
+    Tells of each list that is not there. Raises BadRecord.
+    """
+    from model_export.benchmark.products import judged
+
+    found: set[str] = set()
+    for folder in config.ranking.lists:
+        if (path := config.data / folder).is_dir():
+            found |= judged(config, folder.as_posix()).keys()
+        else:
+            print(f"there is no {path}: what was judged there may be among the queries", flush=True)
+    return found
 
 
 def _finished(config: Config) -> "PackedRanker":

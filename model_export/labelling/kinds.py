@@ -12,7 +12,7 @@ that reads titles, files.
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from model_export.catalogues import CatalogueProduct
@@ -34,6 +34,8 @@ OF_ANOTHER = re.compile(r"\b(?:for|with|compatible|fits?)\b", re.IGNORECASE)
 """A kind that is stated behind one of these is not the product's own."""
 BARE = listed("accessory box device kit machine pack pc piece roll set sheet system unit")
 """At the end of a kind these say little: a "notebook PC" is a notebook."""
+ENDING = re.compile(r"(?:e?s)*e?$")
+"""All that may be of a plural at the end of a word, and an e that may have been there before it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,9 +97,18 @@ def _words(text: str) -> list[str]:
     return WORD.findall(normalised(text))
 
 
-def kind_queries(titled: Sequence[Titled], seed: int) -> Iterator[Record]:
+def without_number(query: str) -> frozenset[str]:
+    """What is alike in queries that ask for the same, be it one or many, whatever the order of their words.
+
+    Words of one stem are alike, and so are "hoodie" and "hoodies", "lens" and "lenses", whose stems differ.
+    """
+    return frozenset(re.sub("y$", "i", ENDING.sub("", word)) for word in _words(query))
+
+
+def kind_queries(titled: Sequence[Titled], seed: int, *, barred: Iterable[str] = ()) -> Iterator[Record]:
     """A record for each product whose kind ends in a word of letters, `MOST_OF_ONE` for each such word: one to three
-    words of the kind, now and then with the brand or another value before them. Titles should be there once.
+    words of the kind, now and then with the brand or another value before them. Titles should be there once. No query
+    asks for one or many of what a `barred` one asks for.
 
     The product, and others that fit the query, have gain 1, those that only mention its last word and some drawn from
     all have 0. The one attribute has no gain, and its values are not told: only the text says which is which.
@@ -108,6 +119,7 @@ def kind_queries(titled: Sequence[Titled], seed: int) -> Iterator[Record]:
         by_end[each.end].append(each)
         for word in each.words:
             by_word[word].append(each)
+    not_asked = set(map(without_number, barred))
     draw = random.Random(f"{seed}/kinds")
     used: Counter[str] = Counter()
     for own in draw.sample(titled, len(titled)):
@@ -121,7 +133,7 @@ def kind_queries(titled: Sequence[Titled], seed: int) -> Iterator[Record]:
         drawn = draw.sample(titled, min(2 * PRODUCTS, len(titled)))
         wrong += [each for each in drawn if end not in each.words | each.ends and each not in wrong]
         wrong = wrong[: PRODUCTS - len(right)]
-        if wrong:
+        if wrong and without_number(query) not in not_asked:
             used[end] += 1
             ranked = [*((1.0, each) for each in right), *((0.0, each) for each in wrong)]
             products = tuple(Product(gain, each.product.title, (None,)) for gain, each in ranked)
