@@ -264,6 +264,7 @@ def _applicability_baselines(setting: Setting, counts: Counter[str], asked: Sequ
     cosines = compared.cosines(setting.config, asked, setting._embed)
     frequency = [np.array([float(counts[name]) for name in record.attributes]) for record in asked]
     scores = {
+        "equal weights": [np.zeros(len(record.attributes)) for record in asked],
         "type frequency": frequency,
         "pretrained cosine": cosines,
         "frequency and cosine": frequency_and_cosine(asked, counts, cosines),
