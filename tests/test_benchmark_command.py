@@ -134,6 +134,17 @@ def test_baselines_stand_beside_what_they_are_for(found: dict[str, Any]) -> None
     assert set(suites["fill and spread, shop"]["nDCG"]["baselines"]) == kinds | {"mean gain"}
 
 
+def test_calibration_is_told_beside_what_it_is_where_no_query_has_a_say_in_its_own_temperature(
+    found: dict[str, Any], out: Path
+) -> None:
+    told = {name: suite for name, suite in found["suites"].items() if name.startswith("calibration")}
+    assert len(told) == 3
+    for suite in told.values():
+        assert list(suite) == ["ECE", "ECE, T cross-validated", "entropy tells wrong, AUC"]
+        assert suite["ECE"]["n"] == suite["ECE, T cross-validated"]["n"]
+    assert "<td>ECE, T cross-validated</td>" in (out / command.PAGE).read_text(encoding="utf-8")
+
+
 def test_every_split_is_told(found: dict[str, Any], out: Path) -> None:
     told = found["splits"]["of"]
     assert told.keys() == SOURCES.keys() | {"ranking products, chorus"}

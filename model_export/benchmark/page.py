@@ -83,7 +83,8 @@ def page(found: Findings, *, name: str, version: str, temperature: float, fp32: 
     head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
     note = (
         "<p class='note'>Intervals are 95 % percentile bootstraps over queries (titles for values, kinds of product "
-        "for fill and spread). What is fitted on the products is cross-validated by query in five folds.</p>"
+        "for fill and spread). What is fitted on the products is cross-validated by query in five folds, and so is T "
+        "where that is said, of each source by itself.</p>"
     )
     parts = [_section(suite, rows, found.suites[suite]) for suite, rows in _rows(found, fp32).items()]
     left_out = "".join(f"<li>{escape(line)}</li>" for line in found.left_out)

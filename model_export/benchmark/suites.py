@@ -186,7 +186,8 @@ def _mention(setting: Setting, name: str, source: Source, found: Findings) -> No
 
 def _calibrate(setting: Setting, name: str, predictions: list[Prediction], found: Findings) -> None:
     found.reliability[name] = predictions
-    suite = calibration(predictions, temperature=setting.judge.temperature)
+    folds = [ranking.fold(prediction.record.query, 0) for prediction in predictions]
+    suite = calibration(predictions, folds, temperature=setting.judge.temperature)
     found.suites[f"calibration, {name}"] = suite
 
 
