@@ -4,12 +4,10 @@ r"""Numbers with units, ranges and sides read out of a text, and how well two of
     "under 50 dollars"  "$20-$30"  "8 to 10"  "at least 32GB"  "50+"  "100元以下"
     "2x8"  "8 ft x 10 ft"
 
-A number that is part of a word ("s9", "802xl", "DDR4-3200") is none, nor is one of more than `MOST_DIGITS` digits.
-
 The agreement of two intervals is 1 where they touch. Else, with g the gap between them, b the larger of the bounds on
 either side of it in absolute value, and r = g / b, it is (NEAR² - r²) / (NEAR² + r²): 0 at r = NEAR, towards -1 beyond.
 
-Knows: how people write quantities, the formula. Does not know: attributes, other words, what units are worth.
+Knows: how people write ranges, limits and sides, the formula. Does not know: attributes, what units are worth.
 """
 
 import re
@@ -17,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
+from service.matching.amounts import BY, Amount, read_amounts
 from service.matching.units import CURRENCY_KINDS, Unit
 from service.matching.wording import MOST_CHARACTERS
 
@@ -26,34 +25,10 @@ NEAR = 0.05
 UNSTATED_UNIT = 0.5
 """The share that is left of a disagreement where only one side states its unit: the other's may be another one."""
 
-MOST_DIGITS = 15
 MOST_QUANTITIES = 16
 """Of one text; the rest is not read."""
 
-DENOMINATORS = frozenset({2, 3, 4, 5, 6, 8, 10, 16, 32, 64})
-VULGAR = {"½": 0.5, "¼": 0.25, "¾": 0.75, "⅓": 1 / 3, "⅔": 2 / 3, "⅛": 0.125, "⅜": 0.375, "⅝": 0.625, "⅞": 0.875}
-
 DIGIT = re.compile(r"[0-9½¼¾⅓⅔⅛⅜⅝⅞]")
-NUMBER = re.compile(
-    r"(?P<currency>us\$|[$€£¥￥₹])?\s?"
-    r"(?P<number>(?:(?<![^\s(,;])-)?(?<![.,0-9])(?<![0-9]/)(?:"
-    r"(?P<whole>[0-9]{1,4})[ -](?P<over>[0-9]{1,3})/(?P<under>[0-9]{1,2})(?!/?[0-9])"
-    r"|(?P<numerator>[0-9]{1,3})/(?P<denominator>[0-9]{1,2})(?!/?[0-9])"
-    r"|(?P<units>[0-9]{1,4})?\s?(?P<vulgar>[½¼¾⅓⅔⅛⅜⅝⅞])"
-    r"|(?P<thousands>[1-9][0-9]{0,2}(?:,[0-9]{3}){1,4}(?:\.[0-9]{1,6})?)(?![0-9])"
-    rf"|(?P<decimal>[0-9]{{1,{MOST_DIGITS}}}[.,][0-9]{{1,6}}|\.[0-9]{{1,6}}|[0-9]{{1,{MOST_DIGITS}}})(?!/?[0-9])"
-    r"))",
-    re.IGNORECASE,
-)
-UNIT = re.compile(
-    r"(?P<plus>\+)?\s?-?\s?(?:(?P<mark>''|[\"″”“′’'](?=x\s?[0-9.½¼¾]|(?![a-z]))|[°$€£¥￥₹])"
-    r"|(?P<word>[a-zµμ]+?(?=x[0-9.½¼¾])|[a-zµμ]+[23²³]?)(?:[ .-]{1,2}(?P<second>[a-zµμ]+))?"
-    r"|(?P<han>[\u3400-\u9fff円]{1,3}))",
-    re.IGNORECASE,
-)
-NO_UNITS = frozenset({"M", "G", "L"})
-"""In capitals: a medium and a large, a generation. There is no clothes size "1.5 L"."""
-
 LESS = "less|fewer|cheaper|smaller|shorter|narrower|thinner|lighter|lower"
 MORE = "more|greater|larger|bigger|longer|taller|wider|thicker|heavier|higher|deeper"
 BELOW = f"(?:under|below|(?:{LESS}) than)"
@@ -81,11 +56,6 @@ PACK_OF = re.compile(r"\b(?:pack|set|box|case|lot|bundle|bag)s? of\s*$", re.IGNO
 BETWEEN = re.compile(r"\bbetween\s*$", re.IGNORECASE)
 AND = re.compile(r"\s*(?:,|and|but|, (?:and|but))\s*", re.IGNORECASE)
 TO = re.compile(r"\s*(?:[-–—~～]|to|through|至|到)\s*", re.IGNORECASE)
-BY = re.compile(r"\s*(?:[x×*]|by)\s*", re.IGNORECASE)
-TIMES = re.compile(r"\s?(?P<han>[千万])|k(?![a-z0-9])", re.IGNORECASE)
-WORTH = {"k": 1e3, "千": 1e3, "万": 1e4}
-WORD_GOES_ON = re.compile(r"[a-z_]", re.IGNORECASE)
-BY_NUMBER = re.compile(r"x\s?[0-9.½¼¾]", re.IGNORECASE)
 LISTED = re.compile(
     r"(?<![a-z0-9_.,])(?![1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9,]))"
     r"[0-9]{1,4}(?:\.[0-9]{1,2})?(?:,[0-9]{1,4}(?:\.[0-9]{1,2})?){2,}(?![.,]?[0-9])",
@@ -124,15 +94,6 @@ def kinds(quantities: Sequence[Quantity]) -> frozenset[str]:
     return frozenset(kind for each in quantities for side in each.sides for kind, _, _ in side.bases)
 
 
-@dataclass(frozen=True, slots=True)
-class _Amount:
-    number: float
-    unit: Unit
-    start: int
-    end: int
-    plus: bool
-
-
 def number(value: float) -> Quantity:
     """A number without a unit."""
     return Quantity((Interval(value, value),))
@@ -144,7 +105,7 @@ def read_quantities(text: str, units: Mapping[str, Unit]) -> list[Quantity]:
     if not DIGIT.search(text):
         return []
     text = LISTED.sub(lambda match: match[0].replace(",", ";"), text)
-    amounts = _amounts(text, units)
+    amounts = read_amounts(text, units, 3 * MOST_QUANTITIES + 1)
     found: list[Quantity] = []
     place, end = 0, 0
     while place < len(amounts) and len(found) < MOST_QUANTITIES:
@@ -205,93 +166,7 @@ def _nearness(low: float, high: float, other_low: float, other_high: float) -> f
     return (NEAR * NEAR - ratio * ratio) / (NEAR * NEAR + ratio * ratio)
 
 
-def _amounts(text: str, units: Mapping[str, Unit]) -> list[_Amount]:
-    """Every number with its unit."""
-    found: list[_Amount] = []
-    for match in NUMBER.finditer(text):
-        previous = found[-1].end if found else -1
-        amount = _amount(text, match, previous, units)
-        if amount is not None:
-            found.append(amount)
-        if len(found) > 3 * MOST_QUANTITIES:
-            break
-    return found
-
-
-def _amount(text: str, match: re.Match[str], previous: int, units: Mapping[str, Unit]) -> _Amount | None:
-    start, end = match.start("number"), match.end()
-    if start < previous or not _begins(text, start, previous, bool(match["currency"])):
-        return None
-    value = _value(match)
-    if value is None:
-        return None
-    unit: Unit = ()
-    if match["currency"]:
-        unit, start = units.get(match["currency"].lower(), ()), match.start()
-    times, end = _times(text, match, units)
-    after = UNIT.match(text, end)
-    plus = after is not None and after["plus"] is not None
-    if after is not None and not unit:
-        unit, length = _unit(after, units, is_whole=match["number"].isdigit())
-        end = length if unit else end
-    in_word = WORD_GOES_ON.match(text, end) and not BY_NUMBER.match(text, end)
-    return _Amount(times * value, unit, start, end, plus) if unit or not in_word else None
-
-
-def _begins(text: str, start: int, previous: int, has_currency: bool) -> bool:
-    """Whether a number may begin here: not inside a word, nor after a word and a hyphen ("DDR4-3200")."""
-    before = text[start - 1 : start]
-    if has_currency or not before or start == previous:
-        return True
-    if (before.isascii() and before.isalnum()) or before == "_":
-        return previous >= 0 and bool(BY.fullmatch(text, previous, start))
-    return not (before in "-–" and start > 1 and text[start - 2].isalnum()) or previous == start - 1
-
-
-def _value(match: re.Match[str]) -> float | None:
-    sign = -1.0 if match["number"].startswith("-") else 1.0
-    if under := match["under"] or match["denominator"]:
-        over = match["over"] or match["numerator"]
-        if int(under) not in DENOMINATORS:
-            return None
-        return sign * (int(match["whole"] or 0) + int(over) / int(under))
-    if match["vulgar"]:
-        return sign * (int(match["units"] or 0) + VULGAR[match["vulgar"]])
-    if match["thousands"]:
-        return sign * float(match["thousands"].replace(",", ""))
-    return sign * float(match["decimal"].replace(",", "."))
-
-
-def _times(text: str, match: re.Match[str], units: Mapping[str, Unit]) -> tuple[float, int]:
-    """What the number is multiplied by, and where it ends: "$1k", "3千元", but not "3千克" nor "4k tv"."""
-    times, end = TIMES.match(text, match.end()), match.end()
-    after = UNIT.match(text, end)
-    if not times or (after and _unit(after, units, is_whole=True)[0]):
-        return 1.0, end
-    if not times["han"] and not match["currency"]:
-        return 1.0, end
-    return WORTH[times[0].strip().lower()], times.end()
-
-
-def _unit(match: re.Match[str], units: Mapping[str, Unit], *, is_whole: bool) -> tuple[Unit, int]:
-    """The unit that stands there, the longest that is known, and where it ends; an empty one for none."""
-    if match["mark"]:
-        return units.get(match["mark"], ()), match.end("mark")
-    if han := match["han"]:
-        for length in range(len(han), 0, -1):
-            if han[:length] in units:
-                return units[han[:length]], match.start("han") + length
-        return (), match.end()
-    word, second = match["word"], match["second"]
-    if second and (unit := units.get(f"{word} {second}".lower())):
-        return unit, match.end("second")
-    is_name = word in NO_UNITS and (is_whole or word != "L")
-    if is_name or (word.lower() == "in" and match.string[match.end("word") :].lstrip(" -")[:1].isdigit()):
-        return (), match.end()
-    return units.get(word.lower(), ()), match.end("word")
-
-
-def _quantity(text: str, amounts: Sequence[_Amount], place: int, floor: int) -> tuple[Quantity | None, int]:
+def _quantity(text: str, amounts: Sequence[Amount], place: int, floor: int) -> tuple[Quantity | None, int]:
     """The quantity that begins with the amount at `place`, and how many amounts it takes; none for a part number."""
     first = amounts[place]
     second = amounts[place + 1] if place + 1 < len(amounts) else None
@@ -318,7 +193,7 @@ def _interval(low: float, high: float, unit: Unit) -> Interval:
     return Interval(low, high, tuple((kind, low * worth, high * worth) for kind, worth in unit))
 
 
-def _range(first: _Amount, second: _Amount, start: int) -> Quantity | None:
+def _range(first: Amount, second: Amount, start: int) -> Quantity | None:
     """None where the first is larger or alone has a unit behind it: "85-1", "5w-30", "2 pack - 12 inch"."""
     unit = second.unit or first.unit
     if first.unit and not second.unit and first.unit[0][0] not in CURRENCY_KINDS:
@@ -347,7 +222,7 @@ def _between(text: str, first: Quantity, second: Quantity) -> Quantity | None:
     return Quantity((Interval(lower.low, upper.high, bases),), first.start, second.end)
 
 
-def _sides(text: str, amounts: Sequence[_Amount], place: int) -> tuple[Quantity, int]:
+def _sides(text: str, amounts: Sequence[Amount], place: int) -> tuple[Quantity, int]:
     last = place
     while last + 1 < len(amounts) and BY.fullmatch(text, amounts[last].end, amounts[last + 1].start):
         last += 1
@@ -358,7 +233,7 @@ def _sides(text: str, amounts: Sequence[_Amount], place: int) -> tuple[Quantity,
     return Quantity(tuple(sides), taken[0].start, taken[-1].end), len(taken)
 
 
-def _feet_and_inches(first: _Amount, second: _Amount) -> Quantity | None:
+def _feet_and_inches(first: Amount, second: Amount) -> Quantity | None:
     if not first.unit or not second.unit or first.unit[0][0] != "length" or second.unit[0][0] != "length":
         return None
     ratio = first.unit[0][1] / second.unit[0][1]
@@ -368,18 +243,18 @@ def _feet_and_inches(first: _Amount, second: _Amount) -> Quantity | None:
     return Quantity((_interval(total, total, second.unit),), first.start, second.end)
 
 
-def _maximum(text: str, amount: _Amount, before: str) -> re.Match[str] | None:
+def _maximum(text: str, amount: Amount, before: str) -> re.Match[str] | None:
     """Where "max" limits the amount: money, or what it begins with."""
     match = MAXIMUM.search(before)
     begins = match and BEFORE_MAXIMUM.search(text[: amount.start - len(before) + match.start()])
     return match if begins or _is_money(amount) else None
 
 
-def _is_money(amount: _Amount) -> bool:
+def _is_money(amount: Amount) -> bool:
     return any(kind in CURRENCY_KINDS for kind, _ in amount.unit)
 
 
-def _single(text: str, amount: _Amount, before: str) -> Quantity:
+def _single(text: str, amount: Amount, before: str) -> Quantity:
     low = high = amount.number
     unit, start, end = amount.unit, amount.start, amount.end
     if match := AT_MOST.search(before) or _maximum(text, amount, before):
