@@ -48,6 +48,9 @@ def read(text: str) -> list[list[tuple[float, float, str]]]:
         ("new iphone charger cable 10 ft", (10, 10, "length")),
         ("6'", (6, 6, "length")),
         ("6' 2\"", (74, 74, "length")),
+        ("under 6 ft. 2 in.", (-INF, 74, "length")),
+        ("5'10\" to 6'2\"", (70, 74, "length")),
+        ("5-6'2\"", (60, 74, "length")),
         ("12 inch", (12, 12, "length")),
         ("1.25-inch", (1.25, 1.25, "length")),
         ("2” thick cutting board", (2, 2, "length")),
@@ -124,6 +127,18 @@ def test_one_quantity_is_read(text: str, expected: tuple[float, float, str]) -> 
         ("5'x7'", [(5, 5, "length"), (7, 7, "length")]),
         ('throw 50"x60"', [(50, 50, "length"), (60, 60, "length")]),
         ("50cmx60cm", [(50, 50, "length"), (60, 60, "length")]),
+        ("8 in. x 10 in.", [(8, 8, "length"), (10, 10, "length")]),
+        ("rug 8 ft. x 10 ft.", [(8, 8, "length"), (10, 10, "length")]),
+        ("7'10\" x 10'", [(94, 94, "length"), (10, 10, "length")]),
+        ("7'10\"x9'6\"", [(94, 94, "length"), (114, 114, "length")]),
+        ("7 ft 10 in x 10 ft", [(94, 94, "length"), (10, 10, "length")]),
+        ("5 x 7'6\"", [(5, 5, "length"), (90, 90, "length")]),
+        ("10 ft. by 7 ft. 10 in.", [(94, 94, "length"), (10, 10, "length")]),
+        ("jeans 32W x 34L", [(32, 32, ""), (34, 34, "")]),
+        ("32wx34l", [(32, 32, ""), (34, 34, "")]),
+        ('24"W x 18"D x 30"H', [(18, 18, "length"), (24, 24, "length"), (30, 30, "length")]),
+        ("24 in. W x 18 1/2 in. D", [(18.5, 18.5, "length"), (24, 24, "length")]),
+        ("60W x 80L x 16H cm", [(16, 16, "length"), (60, 60, "length"), (80, 80, "length")]),
         ("1330 x 1095 x 1305", [(1095, 1095, ""), (1305, 1305, ""), (1330, 1330, "")]),
     ],
 )
@@ -147,6 +162,18 @@ def test_sides_are_read_in_the_order_of_their_size(text: str, expected: list[tup
 )
 def test_several_quantities_are_read(text: str, expected: list[tuple[float, float, str]]) -> None:
     assert read(text) == [[each] for each in expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("60W x 2", [(2, 2, ""), (60, 60, "power")]),
+        ("100W x 60W", [(60, 60, "power"), (100, 100, "power")]),
+        ("2.5L x 6", [(2.5, 2.5, "volume"), (6, 6, "")]),
+    ],
+)
+def test_a_letter_that_not_every_side_has_is_a_unit(text: str, expected: list[tuple[float, float, str]]) -> None:
+    assert sorted(side for each in read(text) for side in each) == expected
 
 
 @pytest.mark.parametrize(
@@ -183,6 +210,10 @@ def agree(wanted: str, found: str) -> float | None:
         ("1 dozen", "12 count"),
         ("16 GB", "16"),
         ("2公斤", "4斤"),
+        ("8x10", "8 in. x 10 in."),
+        ("5'x7'6\"", "5 x 7'6\""),
+        ("32x34", "32W x 34L"),
+        ("24 x 18 x 30 inch", '24"W x 18"D x 30"H'),
     ],
 )
 def test_what_is_the_same_or_inside_agrees_wholly(wanted: str, found: str) -> None:
@@ -263,7 +294,9 @@ def test_no_text_raises_and_every_bound_is_a_number(text: str) -> None:
         assert all(math.isfinite(side.low) or math.isfinite(side.high) for side in quantity.sides)
 
 
-@pytest.mark.parametrize("part", ["1", "1 ", "1x", "1,", "1/", "1-", "$", "½ ", "1 GB ", "under 1 ", "١", "½"])
+@pytest.mark.parametrize(
+    "part", ["1", "1 ", "1x", "1,", "1/", "1-", "$", "½ ", "1 GB ", "under 1 ", "١", "½", "1W x 2L x ", "1'1\"x"]
+)
 def test_of_a_long_text_the_beginning_is_read(part: str) -> None:
     found = read_quantities((part * 10_000)[:10_000], UNITS)
     assert len(found) <= 16

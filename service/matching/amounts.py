@@ -36,7 +36,7 @@ UNIT = re.compile(
 NO_UNITS = frozenset({"M", "G", "L"})
 """In capitals: a medium and a large, a generation. There is no clothes size "1.5 L"."""
 
-BY = re.compile(r"\s*(?:[x×*]|by)\s*", re.IGNORECASE)
+BY = re.compile(r"\.?\s*(?:[x×*]|by)\s*", re.IGNORECASE)
 TIMES = re.compile(r"\s?(?P<han>[千万])|k(?![a-z0-9])", re.IGNORECASE)
 WORTH = {"k": 1e3, "千": 1e3, "万": 1e4}
 WORD_GOES_ON = re.compile(r"[a-z_]", re.IGNORECASE)
@@ -45,10 +45,14 @@ BY_NUMBER = re.compile(r"x\s?[0-9.½¼¾]", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """A number, its unit where it has one, and where both stand; `plus` where a plus is between them ("50+ inch")."""
+    r"""A number, its unit where it has one, and where both stand; `plus` where a plus is between them ("50+ inch").
+
+    `lent` is the unit of a number without one before it: feet of "5 x 7'6\"", which itself is in inches.
+    """
 
     number: float
     unit: Unit
+    lent: Unit
     start: int
     end: int
     plus: bool
@@ -60,7 +64,9 @@ def read_amounts(text: str, units: Mapping[str, Unit], most: int) -> list[Amount
     for match in NUMBER.finditer(text):
         previous = found[-1].end if found else -1
         amount = _amount(text, match, previous, units)
-        if amount is not None:
+        if amount is not None and found and (tall := _feet_and_inches(text, found[-1], amount)):
+            found[-1] = tall
+        elif amount is not None:
             found.append(amount)
         if len(found) == most:
             break
@@ -84,7 +90,17 @@ def _amount(text: str, match: re.Match[str], previous: int, units: Mapping[str, 
         unit, length = _unit(after, units, is_whole=match["number"].isdigit())
         end = length if unit else end
     in_word = WORD_GOES_ON.match(text, end) and not BY_NUMBER.match(text, end)
-    return Amount(times * value, unit, start, end, plus) if unit or not in_word else None
+    return Amount(times * value, unit, unit, start, end, plus) if unit or not in_word else None
+
+
+def _feet_and_inches(text: str, feet: Amount, inches: Amount) -> Amount | None:
+    """The two in inches, where only white space and the dot of "ft." are between them."""
+    if not feet.unit or not inches.unit or feet.unit[0][0] != "length" or inches.unit[0][0] != "length":
+        return None
+    ratio = feet.unit[0][1] / inches.unit[0][1]
+    if not 11.9 < ratio < 12.1 or inches.number >= 12 or text[feet.end : inches.start].lstrip(".").strip():
+        return None
+    return Amount(feet.number * ratio + inches.number, inches.unit, feet.unit, feet.start, inches.end, inches.plus)
 
 
 def _begins(text: str, start: int, previous: int, has_currency: bool) -> bool:

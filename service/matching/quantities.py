@@ -2,7 +2,7 @@ r"""Numbers with units, ranges and sides read out of a text, and how well two of
 
     "16 GB"  "12-inch"  "1,5 kg"  "3/4 inch"  "6' 2\""  "2 pack"  "pack of 2"  "50元"
     "under 50 dollars"  "$20-$30"  "8 to 10"  "at least 32GB"  "50+"  "100元以下"
-    "2x8"  "8 ft x 10 ft"
+    "2x8"  "8 ft x 10 ft"  "32W x 34L"
 
 The agreement of two intervals is 1 where they touch. Else, with g the gap between them, b the larger of the bounds on
 either side of it in absolute value, and r = g / b, it is (NEAR² - r²) / (NEAR² + r²): 0 at r = NEAR, towards -1 beyond.
@@ -62,6 +62,14 @@ LISTED = re.compile(
     re.IGNORECASE,
 )
 """Three numbers or more, only commas between them, which are not those of thousands: "6,7,8"."""
+SIDE = r"""[0-9½¼¾⅓⅔⅛⅜⅝⅞](?:\s?(?:''|["″”“′’'])|\s?[a-z]{2,11}\.?\s)?\s?"""
+LETTERED = re.compile(
+    rf"{SIDE}(?P<first>[wlhd])(?![a-wyz0-9])"
+    rf"(?:\s?(?:[x×*]|by)\s?[0-9./\s-]{{0,9}}{SIDE}(?!(?P=first))[wlhd](?![a-wyz0-9]))+",
+    re.IGNORECASE,
+)
+"""Sides that each have the first letter of "wide", "long", "high" or "deep" behind them: "32W x 34L"."""
+LETTER = re.compile(r"(?<![a-z])[wlhd](?![a-wyz])", re.IGNORECASE)
 LONGEST_QUALIFIER = 20
 
 
@@ -105,6 +113,7 @@ def read_quantities(text: str, units: Mapping[str, Unit]) -> list[Quantity]:
     if not DIGIT.search(text):
         return []
     text = LISTED.sub(lambda match: match[0].replace(",", ";"), text)
+    text = LETTERED.sub(lambda match: LETTER.sub(" ", match[0]), text)
     amounts = read_amounts(text, units, 3 * MOST_QUANTITIES + 1)
     found: list[Quantity] = []
     place, end = 0, 0
@@ -182,10 +191,6 @@ def _quantity(text: str, amounts: Sequence[Amount], place: int, floor: int) -> t
         if between is not None or is_part_number:
             return between, 2
         return _single(text, first, before), 1
-    if first.end == second.start or text[first.end : second.start].isspace():
-        tall = _feet_and_inches(first, second)
-        if tall is not None:
-            return tall, 2
     return _single(text, first, before), 1
 
 
@@ -198,8 +203,9 @@ def _range(first: Amount, second: Amount, start: int) -> Quantity | None:
     unit = second.unit or first.unit
     if first.unit and not second.unit and first.unit[0][0] not in CURRENCY_KINDS:
         return None
-    if first.unit and first.unit != unit:
-        low, high = _interval(first.number, first.number, first.unit), _interval(second.number, second.number, unit)
+    own = first.unit or second.lent
+    if own != unit:
+        low, high = _interval(first.number, first.number, own), _interval(second.number, second.number, unit)
         if not low.bases or low.bases[0][0] != high.bases[0][0] or low.bases[0][1] > high.bases[0][1]:
             return None
         worth = unit[0][1]
@@ -227,20 +233,10 @@ def _sides(text: str, amounts: Sequence[Amount], place: int) -> tuple[Quantity, 
     while last + 1 < len(amounts) and BY.fullmatch(text, amounts[last].end, amounts[last + 1].start):
         last += 1
     taken = amounts[place : last + 1]
-    unit = taken[-1].unit
+    unit = taken[-1].lent
     sides = [_interval(each.number, each.number, each.unit or unit) for each in taken]
     sides.sort(key=lambda side: side.bases[0][1] if side.bases else side.low)
     return Quantity(tuple(sides), taken[0].start, taken[-1].end), len(taken)
-
-
-def _feet_and_inches(first: Amount, second: Amount) -> Quantity | None:
-    if not first.unit or not second.unit or first.unit[0][0] != "length" or second.unit[0][0] != "length":
-        return None
-    ratio = first.unit[0][1] / second.unit[0][1]
-    if not 11.9 < ratio < 12.1 or second.number >= 12:
-        return None
-    total = first.number * ratio + second.number
-    return Quantity((_interval(total, total, second.unit),), first.start, second.end)
 
 
 def _maximum(text: str, amount: Amount, before: str) -> re.Match[str] | None:
