@@ -236,6 +236,14 @@ def test_beside_it_the_agreement_falls_with_the_relative_gap(wanted: str, found:
 
 @pytest.mark.parametrize(
     ("wanted", "found"),
+    [("2x8", "24 in x 96 in"), ("24 in x 96 in", "2x8"), ("2x8", "24 in x 8 in"), ("5x7", "5 x 7'6\"")],
+)
+def test_sides_whose_unit_only_one_states_do_not_disagree(wanted: str, found: str) -> None:
+    assert agree(wanted, found) == 0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
     [("16 GB", "16 inch"), ("$20", "20 €"), ("2x8", "2x8x4"), ("2x8", "8"), ("12 fl oz", "12 g"), ("16 GB", "large")],
 )
 def test_other_kinds_of_unit_and_other_numbers_of_sides_cannot_be_compared(wanted: str, found: str) -> None:

@@ -131,14 +131,15 @@ def read_quantities(text: str, units: Mapping[str, Unit]) -> list[Quantity]:
 def agreement(wanted: Quantity, found: Quantity) -> float | None:
     """In [-1, 1], or None where they cannot be compared: other kinds of unit, another number of sides.
 
-    Of sides the worst counts, each against the one of its rank; one number agrees with several sides as with the best.
+    Of sides the worst counts, each against the one of its rank, and where only one states its unit it does not
+    disagree: a rug of 2x8 is 24 by 96 inches. One number agrees with several sides as with the best.
     """
     if len(wanted.sides) == 1:
         each = [value for side in found.sides if (value := _agreement(wanted.sides[0], side)) is not None]
         return max(each, default=None)
     if len(wanted.sides) != len(found.sides):
         return None
-    sides = [_agreement(*pair) for pair in zip(wanted.sides, found.sides, strict=True)]
+    sides = [_agreement(*pair, unstated=0.0) for pair in zip(wanted.sides, found.sides, strict=True)]
     known = [value for value in sides if value is not None]
     return min(known) if len(known) == len(sides) else None
 
@@ -154,10 +155,10 @@ def best(wanted: Sequence[Quantity], found: Sequence[Quantity]) -> float | None:
     return total / count if count else None
 
 
-def _agreement(wanted: Interval, found: Interval) -> float | None:
+def _agreement(wanted: Interval, found: Interval, unstated: float = UNSTATED_UNIT) -> float | None:
     if not wanted.bases or not found.bases:
         value = _nearness(wanted.low, wanted.high, found.low, found.high)
-        return value if value > 0 or wanted.bases == found.bases else UNSTATED_UNIT * value
+        return value if value > 0 or wanted.bases == found.bases else unstated * value
     for kind, low, high in wanted.bases:
         for other, other_low, other_high in found.bases:
             if kind == other:
