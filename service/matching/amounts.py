@@ -17,11 +17,12 @@ DENOMINATORS = frozenset({2, 3, 4, 5, 6, 8, 10, 16, 32, 64})
 VULGAR = {"½": 0.5, "¼": 0.25, "¾": 0.75, "⅓": 1 / 3, "⅔": 2 / 3, "⅛": 0.125, "⅜": 0.375, "⅝": 0.625, "⅞": 0.875}
 
 NUMBER = re.compile(
-    r"(?P<currency>us\$|[$€£¥￥₹])?\s?"
+    r"(?P<currency>us\$|[$€£¥￥₹]|(?<![a-z0-9_])(?:usd|eur|gbp|cny|rmb|jpy|inr))?\s?"
     r"(?P<number>(?:(?<![^\s(,;])-)?(?<![.,0-9])(?<![0-9]/)(?:"
     r"(?P<whole>[0-9]{1,4})[ -](?P<over>[0-9]{1,3})/(?P<under>[0-9]{1,2})(?!/?[0-9])"
     r"|(?P<numerator>[0-9]{1,3})/(?P<denominator>[0-9]{1,2})(?!/?[0-9])"
     r"|(?P<units>[0-9]{1,4})?\s?(?P<vulgar>[½¼¾⅓⅔⅛⅜⅝⅞])"
+    r"|(?P<dotted>[1-9][0-9]{0,2}(?:\.[0-9]{3}){1,4},[0-9]{2})(?![.,]?[0-9])"
     r"|(?P<thousands>[1-9][0-9]{0,2}(?:,[0-9]{3}){1,4}(?:\.[0-9]{1,6})?)(?![0-9])"
     rf"|(?P<decimal>[0-9]{{1,{MOST_DIGITS}}}[.,][0-9]{{1,6}}|\.[0-9]{{1,6}}|[0-9]{{1,{MOST_DIGITS}}})(?!/?[0-9])"
     r"))",
@@ -81,7 +82,7 @@ def _amount(text: str, match: re.Match[str], previous: int, units: Mapping[str, 
     if value is None:
         return None
     unit: Unit = ()
-    if match["currency"]:
+    if match["currency"] and match.start() >= previous:
         unit, start = units.get(match["currency"].lower(), ()), match.start()
     times, end = _times(text, match, units)
     after = UNIT.match(text, end)
@@ -122,6 +123,8 @@ def _value(match: re.Match[str]) -> float | None:
         return sign * (int(match["whole"] or 0) + int(over) / int(under))
     if match["vulgar"]:
         return sign * (int(match["units"] or 0) + VULGAR[match["vulgar"]])
+    if match["dotted"]:
+        return sign * float(match["dotted"].replace(".", "").replace(",", "."))
     if match["thousands"]:
         return sign * float(match["thousands"].replace(",", ""))
     return sign * float(match["decimal"].replace(",", "."))
