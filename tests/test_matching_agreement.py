@@ -27,6 +27,16 @@ def agree(wanted: str, value: Value, *, negated: bool = False, cosine: float = F
         ("16 GB", 16.0),
         ("16gb ram", "DDR4 16 GB 3200MHz"),
         ("under 50 dollars", 49.99),
+        ("at least 8 hours", "8h"),
+        ("256GB", "256G"),
+        ("256GB", "8G+256G"),
+        ("256GB", "256G SSD, 8 GB RAM"),
+        ("at least 16 GB", "32g"),
+        ("256g", "256 GB"),
+        ("16G", "16 GB"),
+        ("8 GB 256g", "8G/256G"),
+        ("at least 128G", "0.5 TB"),
+        ("16g", "16 grams"),
         ("size 8-10", "9 M US"),
         ("2x8", "2 ft x 8 ft"),
         ("red", "Red,Silver"),
@@ -108,6 +118,22 @@ def test_a_number_in_a_name_is_no_quantity() -> None:
 
 def test_units_that_cannot_be_compared_leave_it_to_the_text() -> None:
     assert agree("16 GB", "16 inch") == pytest.approx(0)
+
+
+@pytest.mark.parametrize(("wanted", "value"), [("256GB", "16G"), ("16g", "256GB"), ("up to 128G", "1 TB")])
+def test_a_bare_g_beside_bytes_is_gigabytes(wanted: str, value: str) -> None:
+    assert agree(wanted, value) < -0.9
+
+
+@pytest.mark.parametrize("value", ["5G", "2.4G", "250 g", "DDR4-16G", "16G5"])
+def test_other_networks_and_grams_are_no_gigabytes(value: str) -> None:
+    assert PARSER.found(value).gigabytes == ()
+
+
+def test_a_bare_g_alone_is_no_quantity_and_a_small_one_grams() -> None:
+    assert agree("4G", True) == 1
+    assert agree("size 4", "4G") == pytest.approx(-wording.LEXICAL)
+    assert agree("256g", "256 gram") == 1
 
 
 def test_of_several_colours_each_looks_for_its_best() -> None:

@@ -27,6 +27,9 @@ def read(text: str) -> list[list[tuple[float, float, str]]]:
         ("16 GB", (16, 16, "information")),
         ("ram stick 16gb", (16, 16, "information")),
         ("at least 32GB", (32, INF, "information")),
+        ("at least 8h", (8, INF, "time")),
+        ("8 h", (8, 8, "time")),
+        ("8 hrs", (8, 8, "time")),
         ("512MB-2GB", (0.512, 2, "information")),
         ("under 50 dollars", (-INF, 50, "dollars")),
         ("prom dresses under 30 dollars", (-INF, 30, "dollars")),
@@ -198,7 +201,7 @@ def test_a_letter_that_not_every_side_has_is_a_unit(text: str, expected: list[tu
     [
         *("uag galaxy s9", "802xl ink", "DDR4-3200", "5w-30", "cap 85-1", "lenovo w541", "x570", "4x women outfits"),
         *("IP67", "1080p", "1e999 GB", "9" * 400 + " GB", "0x", "nan", "inf", "1/0", "24/7", "12/25/2020", "1_000"),
-        *("4k tv", "under armour"),
+        *("4k tv", "under armour", "bra 36H", "256G"),
     ],
 )
 def test_what_is_no_quantity_or_an_absurd_one_is_not_read(text: str) -> None:

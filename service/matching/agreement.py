@@ -6,7 +6,8 @@ The first of these rules that applies gives x, how surely the product has what i
 2. The phrase of the value, or of an element of a list, is the wanted one: 1.
 3. A yes or no is found: 1 or -1 for words, 0 for a quantity. A yes or no is wanted: so too, a number above zero being a
    yes, and 0 for other values.
-4. A quantity is wanted and the value has one that can be compared: as in `quantities`.
+4. A quantity is wanted and the value has one that can be compared: as in `quantities`. Beside bytes a bare G ("256G")
+   is gigabytes.
 5. The value is a number alone, and no quantity is wanted: 0, since a number says nothing of words.
 6. Colours are wanted and the value names some: the mean over those wanted of the best of those found, as in `colors`.
 7. The value denies the wanted words ("non-slip", "sleeveless") more than it has them: minus the share that it denies.
@@ -22,6 +23,7 @@ Knows: which kind of value comes first, the sign. Does not know: attributes, wei
 from service.matching import colors, quantities, wording
 from service.matching.parsing import Found, Wanted
 
+BYTES = "information"
 MILD = 0.25
 """The share of a disagreement that a negated wish gains from a value that is merely another one."""
 
@@ -59,7 +61,7 @@ def _told(wanted: Wanted, found: Found) -> tuple[float, bool] | None:
         return 1.0, True
     if found.flag is not None or (wanted.flag is not None and not wanted.quantities):
         return _flags(wanted, found), True
-    if wanted.quantities and (value := quantities.best(wanted.quantities, found.quantities)) is not None:
+    if (value := _quantities(wanted, found)) is not None:
         return value, False
     if found.number is not None and not wanted.quantities:
         return 0.0, False
@@ -70,6 +72,13 @@ def _told(wanted: Wanted, found: Found) -> tuple[float, bool] | None:
     shared = wording.overlap(wanted.words, found.words - resisted)
     denied = wording.overlap(wanted.words, found.denied | resisted)
     return (-denied, True) if denied > shared else None
+
+
+def _quantities(wanted: Wanted, found: Found) -> float | None:
+    wants, has = wanted.quantities, found.quantities
+    if (wanted.gigabytes or found.gigabytes) and BYTES in quantities.kinds((*wants, *has)):
+        wants, has = wanted.gigabytes or wants, found.gigabytes or has
+    return quantities.best(wants, has)
 
 
 def _flags(wanted: Wanted, found: Found) -> float:

@@ -34,8 +34,8 @@ UNIT = re.compile(
     r"|(?P<han>[\u3400-\u9fff円]{1,3}))",
     re.IGNORECASE,
 )
-NO_UNITS = frozenset({"M", "G", "L"})
-"""In capitals: a medium and a large, a generation. There is no clothes size "1.5 L"."""
+NO_UNITS = frozenset({"M", "G", "L", "H"})
+"""In capitals: a medium and a large, a generation, a cup. There is no clothes size "1.5 L"."""
 
 BY = re.compile(r"\.?\s*(?:[x×*]|by)\s*", re.IGNORECASE)
 TIMES = re.compile(r"\s?(?P<han>[千万])|k(?![a-z0-9])", re.IGNORECASE)

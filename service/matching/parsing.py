@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from service.matching.colors import Color, read_colors
 from service.matching.negation import CUES, Span, denied_words, merged, negated_spans, outside, resisted_spans
-from service.matching.quantities import Quantity, number, read_quantities
+from service.matching.quantities import Quantity, number, read_gigabytes, read_quantities
 from service.matching.units import Units
 from service.matching.wording import MOST_CHARACTERS, listed, words
 
@@ -49,13 +49,17 @@ SIZES = listed("age aged ages price size sized sz")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A wanted value; `phrase` are its words in order, without "no" and the like where `negated` comes from them."""
+    """A wanted value; `phrase` are its words in order, without "no" and the like where `negated` comes from them.
+
+    `gigabytes` are its quantities beside what is stated in bytes, where they are others then: "256G".
+    """
 
     phrase: tuple[str, ...]
     words: frozenset[str]
     negated: bool
     flag: bool | None
     quantities: tuple[Quantity, ...]
+    gigabytes: tuple[Quantity, ...]
     colors: frozenset[Color]
 
 
@@ -64,6 +68,7 @@ class Found:
     """A product's value: the words that it affirms and denies, and the phrase of the whole and of each element.
 
     `resisted` are those affirmed that it says only that it keeps off: "slip" of "slip-resistant".
+    `gigabytes` are as those of `Wanted`.
     `number` is set where the value is a number alone, `flag` where it is a yes or no alone. Not `is_known`: nothing.
     """
 
@@ -74,6 +79,7 @@ class Found:
     flag: bool | None = None
     number: float | None = None
     quantities: tuple[Quantity, ...] = ()
+    gigabytes: tuple[Quantity, ...] = ()
     colors: frozenset[Color] = frozenset()
     is_known: bool = True
 
@@ -103,6 +109,7 @@ class Parser:
             negated,
             _flag(text.strip().casefold()) if phrase not in (("1",), ("0",)) else phrase == ("1",),
             tuple(quantities) if _is_quantity(text, quantities) else (),
+            tuple(read_gigabytes(text, self.units.by_spelling)),
             colors if only_colors else frozenset(),
         )
 
@@ -153,6 +160,7 @@ class Parser:
             phrases=frozenset(tuple(words(each)) for each in (text, *elements)),
             number=quantities[0].sides[0].low if alone else None,
             quantities=quantities,
+            gigabytes=tuple(read_gigabytes(text, self.units.by_spelling)),
             colors=read_colors(affirmed)[0],
         )
 

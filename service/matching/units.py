@@ -74,7 +74,7 @@ KINDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "millisecond": "ms|millisecond|milliseconds|毫秒",
             "second": "sec|secs|second|seconds|秒",
             "minute": "min|mins|minute|minutes|分钟",
-            "hour": "hr|hrs|hour|hours|小时",
+            "hour": "h|hr|hrs|hour|hours|小时",
             "day": "day|days|天",
             "week": "wk|wks|week|weeks|周",
             "month": "mo|mos|mth|mths|month|months|个月|月",
