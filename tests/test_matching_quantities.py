@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.matching.quantities import Interval, Quantity, agreement, best, number, read_quantities
+from service.matching.quantities import Interval, Quantity, agreement, best, kinds, number, read_quantities
 from service.matching.units import Units
 
 UNITS = Units.read().by_spelling
@@ -220,6 +220,11 @@ def agree(wanted: str, found: str) -> float | None:
         ("24oz", "24 fl oz"),
         ("24oz", "709.8 ml"),
         ("1 TB", "1000gb"),
+        ("1tb", "1024GB"),
+        ("16 GB", "16384 MB"),
+        ("2097152 MB", "2 TB"),
+        ("at least 1 TB", "1000 GB"),
+        ("up to 1 TB", "1024 GB"),
         ("under 50 dollars", "$49.99"),
         ("under 50 dollars", "50"),
         ("2x8", "8 ft x 2 ft"),
@@ -247,6 +252,7 @@ def test_what_is_the_same_or_inside_agrees_wholly(wanted: str, found: str) -> No
         ("under 95 dollars", "100 dollars", 0.0),
         ("16 GB", "8 GB", (0.0025 - 0.25) / (0.0025 + 0.25)),
         ("2x8", "2x4", (0.0025 - 0.25) / (0.0025 + 0.25)),
+        ("1000 GB", "1100 GB", (0.0025 - (1 / 11) ** 2) / (0.0025 + (1 / 11) ** 2)),
         ("16 GB", "8", 0.5 * (0.0025 - 0.25) / (0.0025 + 0.25)),
     ],
 )
@@ -270,12 +276,16 @@ def test_other_kinds_of_unit_and_other_numbers_of_sides_cannot_be_compared(wante
     assert agree(wanted, found) is None
 
 
+def test_bytes_are_of_one_kind_however_they_are_counted() -> None:
+    assert kinds(read_quantities("16 GB", UNITS)) == {"information"}
+
+
 FINITE = st.floats(-1e15, 1e15)
 INTERVALS = st.builds(
-    lambda a, b, opens, kinds: Interval(
+    lambda a, b, opens, stated: Interval(
         -INF if opens == "low" else min(a, b),
         INF if opens == "high" else max(a, b),
-        tuple((kind, -INF if opens == "low" else min(a, b), INF if opens == "high" else max(a, b)) for kind in kinds),
+        tuple((kind, -INF if opens == "low" else min(a, b), INF if opens == "high" else max(a, b)) for kind in stated),
     ),
     FINITE,
     FINITE,

@@ -22,8 +22,8 @@ Knows: which kind of value comes first, the sign. Does not know: attributes, wei
 
 from service.matching import colors, quantities, wording
 from service.matching.parsing import Found, Wanted
+from service.matching.units import BYTES
 
-BYTES = "information"
 MILD = 0.25
 """The share of a disagreement that a negated wish gains from a value that is merely another one."""
 

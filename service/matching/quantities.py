@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from math import inf
 
 from service.matching.amounts import BY, Amount, read_amounts
-from service.matching.units import CURRENCY_KINDS, Unit
+from service.matching.units import BINARY_BYTES, CURRENCY_KINDS, Unit
 from service.matching.wording import MOST_CHARACTERS
 
 NEAR = 0.05
@@ -101,8 +101,8 @@ class Quantity:
 
 
 def kinds(quantities: Sequence[Quantity]) -> frozenset[str]:
-    """The kinds of all units that these are stated in."""
-    return frozenset(kind for each in quantities for side in each.sides for kind, _, _ in side.bases)
+    """The kinds of all units that these are stated in, bytes being of one."""
+    return frozenset(kind for each in quantities for side in each.sides for kind, _, _ in side.bases) - {BINARY_BYTES}
 
 
 def number(value: float) -> Quantity:
@@ -169,11 +169,13 @@ def _agreement(wanted: Interval, found: Interval, unstated: float = UNSTATED_UNI
     if not wanted.bases or not found.bases:
         value = _nearness(wanted.low, wanted.high, found.low, found.high)
         return value if value > 0 or wanted.bases == found.bases else unstated * value
-    for kind, low, high in wanted.bases:
-        for other, other_low, other_high in found.bases:
-            if kind == other:
-                return _nearness(low, high, other_low, other_high)
-    return None
+    each = [
+        _nearness(low, high, other_low, other_high)
+        for kind, low, high in wanted.bases
+        for other, other_low, other_high in found.bases
+        if kind == other
+    ]
+    return max(each, default=None)
 
 
 def _nearness(low: float, high: float, other_low: float, other_high: float) -> float:

@@ -15,6 +15,15 @@ Unit = tuple[tuple[str, float], ...]
 # pint knows no money.
 CURRENCIES = ("dollar", "euro", "sterling", "yuan", "yen", "rupee")
 
+BYTES, BINARY_BYTES = "information", "binary information"
+"""Some count 1000 of a unit to the next, some 1024: whatever is of the one kind is of the other, too."""
+IN_BYTES = (
+    "kb|kilobyte|kilobytes",
+    "mb|megabyte|megabytes",
+    "gb|gbs|gig|gigs|gigabyte|gigabytes",
+    "tb|tbs|terabyte|terabytes",
+)
+
 # By kind, its base unit and, by pint's unit, the spellings, which are lower case.
 KINDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "length": (
@@ -81,15 +90,8 @@ KINDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "year": "yr|yrs|year|years|岁|年",
         },
     ),
-    "information": (
-        "byte",
-        {
-            "kilobyte": "kb|kilobyte|kilobytes",
-            "megabyte": "mb|megabyte|megabytes",
-            "gigabyte": "gb|gbs|gig|gigs|gigabyte|gigabytes",
-            "terabyte": "tb|tbs|terabyte|terabytes",
-        },
-    ),
+    BYTES: ("byte", dict(zip(("kilobyte", "megabyte", "gigabyte", "terabyte"), IN_BYTES, strict=True))),
+    BINARY_BYTES: ("byte", dict(zip(("kibibyte", "mebibyte", "gibibyte", "tebibyte"), IN_BYTES, strict=True))),
     "frequency": ("hertz", {"hertz": "hz|hertz|赫兹", "kilohertz": "khz", "megahertz": "mhz", "gigahertz": "ghz"}),
     "turns": ("revolutions_per_minute", {"revolutions_per_minute": "rpm"}),
     "voltage": ("volt", {"millivolt": "mv", "volt": "v|vac|vdc|volt|volts|伏", "kilovolt": "kv"}),
