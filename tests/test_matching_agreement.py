@@ -146,6 +146,19 @@ def test_a_negated_wish_counts_against_a_product_that_has_it(value: str) -> None
     assert agree("buckle", value, negated=True) == -agree("buckle", value) == -1
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["1e999 GB", "9" * 1_900 + "GB", "-2.5E+18 gigabytes", "$1e999", ["1e999 GB", " 1e999 TB"], "1E30-inch", "1e30 g"],
+)
+def test_an_absurd_number_with_a_unit_is_no_value(value: Value) -> None:
+    assert agree("16 GB", value, cosine=0.9) == agree("1e999 GB", value) == 0
+
+
+@pytest.mark.parametrize("value", ["12E450", "12E45L", "12345678901234567890", "12e45 bolt", "1 GB"])
+def test_a_code_is_no_absurd_number(value: str) -> None:
+    assert agree(value, value) == 1
+
+
 def test_a_negated_wish_gains_a_little_from_another_value() -> None:
     assert agree("leather", "Silicone", negated=True) == pytest.approx(MILD * wording.LEXICAL)
     assert agree("red", "Blue", negated=True) == pytest.approx(MILD)

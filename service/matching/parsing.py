@@ -25,6 +25,11 @@ Value = Scalar | Sequence[Scalar]
 MOST_ELEMENTS = 64
 """Of a list; the rest is not read."""
 LARGEST_NUMBER = 1e15
+MEASURED = re.compile(
+    r"[-+]?(?P<money>[$€£¥￥₹])?(?P<number>[0-9]+(?:\.[0-9]+)?(?:e\+?[0-9]+)?)(?P<unit>[^0-9]{2,20})?",
+    re.IGNORECASE,
+)
+"""A number with all that may be its unit: one letter right behind it may as well be of a code ("12E45L")."""
 KEPT, KEPT_CHARACTERS = 2_048, 200
 """So many found texts of at most so many characters are kept parsed. Each is ten objects that the garbage collector
 looks at while nobody else is heard: 16,384 made a full collection take 66 to 80 ms, these 2 ms."""
@@ -125,7 +130,15 @@ class Parser:
 
     def _list(self, values: Sequence[object]) -> Found:
         texts = [text for value in values[:MOST_ELEMENTS] if (text := _written(value)).strip()]
+        texts = [text for text in texts if not self._is_absurd(text)]
         return self._whole(" | ".join(texts)) if texts else NOTHING
+
+    def _is_absurd(self, text: str) -> bool:
+        """Whether it is a number with a unit, beyond `LARGEST_NUMBER`. Without one it is a code."""
+        match = MEASURED.fullmatch(text.strip(), 0, MOST_CHARACTERS)
+        if not match or float(match["number"]) <= LARGEST_NUMBER:
+            return False
+        return (match["money"] or (match["unit"] or "").strip(" -").lower()) in self.units.by_spelling
 
     def _text(self, text: str) -> Found:
         text = text.strip()
@@ -140,7 +153,7 @@ class Parser:
         text = text[:MOST_CHARACTERS]
         folded = text.casefold()
         flag = _flag(folded)
-        if folded in UNKNOWN:
+        if folded in UNKNOWN or self._is_absurd(text):
             return NOTHING
         if flag is not None:
             return Found(flag=flag)
