@@ -58,6 +58,12 @@ def agree(wanted: str, value: Value, *, negated: bool = False, cosine: float = F
         ("without sleeves", "Sleeveless"),
         ("without bluetooth", False),
         ("no show", "No Show"),
+        ("size m", "M"),
+        ("king size", "King"),
+        ("king", "King-sized"),
+        ("mission style", "Mission"),
+        ("leather type", "Suede, Leather"),
+        ("size", "Size"),
     ],
 )
 def test_a_value_that_is_the_wanted_one_agrees_wholly(wanted: str, value: Value) -> None:
@@ -110,6 +116,18 @@ def test_other_text_is_measured_by_its_words_and_its_cosine() -> None:
     assert agree("leather", "Genuine Leather") == pytest.approx(wording.LEXICAL)
     assert agree("leather", "Silicone") == pytest.approx(-wording.LEXICAL)
     assert agree("soft leather", "Genuine Leather") == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "value", "shared"),
+    [
+        ("soft leather style", "Leather", 0.5),
+        ("king size", "Queen Size", 0),
+        ("color", "Full Color", 1),
+    ],
+)
+def test_words_of_no_meaning_do_not_count(wanted: str, value: str, shared: float) -> None:
+    assert agree(wanted, value) == pytest.approx(wording.LEXICAL * (2 * shared - 1))
 
 
 def test_a_number_in_a_name_is_no_quantity() -> None:
@@ -178,8 +196,9 @@ def test_a_cosine_that_is_no_number_counts_nothing(cosine: float) -> None:
     assert agree("leather", "Silicone", cosine=cosine) == pytest.approx(-wording.LEXICAL)
 
 
+FITS = " m size Medium XL women's for kids 女"
 SAID = "red navy 蓝色 16 GB 2x8 under $20 no without free non- 不 无 yes , | / [ ] 1e999 0x nan размер サイズ ٣"
-WORDS = st.sampled_from(SAID.split())
+WORDS = st.sampled_from((SAID + FITS).split())
 TEXTS = st.lists(WORDS | st.text(max_size=4), max_size=8).map(" ".join) | st.text()
 VALUES = TEXTS | st.floats() | st.booleans() | st.integers() | st.lists(TEXTS | st.floats() | st.booleans(), max_size=4)
 
@@ -204,7 +223,27 @@ def test_a_value_kept_is_the_value_parsed(value: Value) -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["1", "1 ", "a1-", "not ", "不", "[", "red, ", "free ", " ", "1x", "less", '["a"', "Ⅷ", "\x00", "e\u0301"]
+    "part",
+    [
+        "1",
+        "1 ",
+        "a1-",
+        "not ",
+        "不",
+        "[",
+        "red, ",
+        "free ",
+        " ",
+        "1x",
+        "less",
+        '["a"',
+        "Ⅷ",
+        "\x00",
+        "e\u0301",
+        "m, ",
+        "size ",
+        "和",
+    ],
 )
 def test_a_value_of_ten_thousand_characters_is_read_up_to_a_bound(part: str) -> None:
     text = (part * 10_000)[:10_000]

@@ -14,6 +14,8 @@ The first of these rules that applies gives x, how surely the product has what i
    To a negated wish it denies what it resists ("slip-resistant"), too.
 8. Otherwise the share of the wanted words that it has and the cosine of the two texts, as in `wording`.
 
+Beside other wanted words, and in phrases, "size", "style" and the like do not count.
+
 A negated wish turns x: to -x where x > 0 and where the product says that it does not have it (3 and 7). Elsewhere the
 value is merely another one, which is a mild plus: -`MILD` · x.
 

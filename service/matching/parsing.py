@@ -17,7 +17,7 @@ from service.matching.colors import Color, read_colors
 from service.matching.negation import CUES, Span, denied_words, merged, negated_spans, outside, resisted_spans
 from service.matching.quantities import Quantity, number, read_gigabytes, read_quantities
 from service.matching.units import Units
-from service.matching.wording import MOST_CHARACTERS, listed, words
+from service.matching.wording import MOST_CHARACTERS, listed, telling, words
 
 Scalar = str | float | bool
 Value = Scalar | Sequence[Scalar]
@@ -54,7 +54,7 @@ SIZES = listed("age aged ages price size sized sz")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A wanted value; `phrase` are its words in order, without "no" and the like where `negated` comes from them.
+    """A wanted value; `phrase` are its telling words in order, without "no" and the like that make it `negated`.
 
     `gigabytes` are its quantities beside what is stated in bytes, where they are others then: "256G".
     """
@@ -70,7 +70,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A product's value: the words that it affirms and denies, and the phrase of the whole and of each element.
+    """A product's value: the words that it affirms and denies, and the telling phrase of the whole and of each element.
 
     `resisted` are those affirmed that it says only that it keeps off: "slip" of "slip-resistant".
     `gigabytes` are as those of `Wanted`.
@@ -105,14 +105,15 @@ class Parser:
         spans = negated_spans(text)
         if spans and CUES.issuperset(words(outside(text, spans))):
             text, negated = " ".join(text[start:end] for start, end in spans), True
-        phrase = tuple(words(text))
+        said = tuple(words(text))
+        phrase = telling(said)
         quantities = read_quantities(text, self.units.by_spelling)
-        colors, only_colors = read_colors(phrase)
+        colors, only_colors = read_colors(said)
         return Wanted(
             phrase,
             frozenset(phrase),
             negated,
-            _flag(text.strip().casefold()) if phrase not in (("1",), ("0",)) else phrase == ("1",),
+            _flag(text.strip().casefold()) if said not in (("1",), ("0",)) else said == ("1",),
             tuple(quantities) if _is_quantity(text, quantities) else (),
             tuple(read_gigabytes(text, self.units.by_spelling)),
             colors if only_colors else frozenset(),
@@ -170,7 +171,7 @@ class Parser:
             words=frozenset(affirmed),
             denied=frozenset(denied_words(text, spans)),
             resisted=_resisted(text, spans),
-            phrases=frozenset(tuple(words(each)) for each in (text, *elements)),
+            phrases=frozenset(telling(words(each)) for each in (text, *elements)),
             number=quantities[0].sides[0].low if alone else None,
             quantities=quantities,
             gigabytes=tuple(read_gigabytes(text, self.units.by_spelling)),

@@ -4,7 +4,7 @@ Knows: words, the formula and its constants. Does not know: where cosines come f
 """
 
 import re
-from collections.abc import Set
+from collections.abc import Sequence, Set
 
 from service.normalising import nfkc
 
@@ -28,6 +28,10 @@ def listed(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+FILLERS = listed("color colored colour coloured size sized style type")
+"""Words that say what kind of thing others are, and nothing beside them."""
+
+
 def normalised(text: str) -> str:
     """The text as it is compared: compatibility forms made plain, whatever the case and the white space."""
     return " ".join(nfkc(text).casefold().split())
@@ -42,6 +46,11 @@ def words(text: str) -> list[str]:
 def codes(found: Set[str]) -> Set[str]:
     """Of these words those with letters and digits, which are meant to the letter: "dcd771c2", "16gb", "2x8"."""
     return {word for word in found if not word.isalpha() and not word.isdigit() and word.isascii()}
+
+
+def telling(found: Sequence[str]) -> tuple[str, ...]:
+    """These words in order, less `FILLERS` unless nothing else is left: "king" of "king size"."""
+    return tuple(word for word in found if word not in FILLERS) or tuple(found)
 
 
 def _singular(word: str) -> str:
