@@ -59,6 +59,16 @@ def agree(wanted: str, value: Value, *, negated: bool = False, cosine: float = F
         ("without bluetooth", False),
         ("no show", "No Show"),
         ("size m", "M"),
+        ("size m", "Medium"),
+        ("m", "medium size"),
+        ("xl", "Extra Large"),
+        ("2xl", "XX-Large"),
+        ("加大", "XL"),
+        ("medium", ["S", "M", "L"]),
+        ("women's", "Female"),
+        ("for women", "女士"),
+        ("ladies", "Unisex"),
+        ("unisex", "Mens"),
         ("king size", "King"),
         ("king", "King-sized"),
         ("mission style", "Mission"),
@@ -83,6 +93,12 @@ def test_a_value_that_is_the_wanted_one_agrees_wholly(wanted: str, value: Value)
         ("sleeves", "Sleeveless"),
         ("不含糖", "糖"),
         ("without bluetooth", True),
+        ("size m", "Large"),
+        ("large", "XL"),
+        ("l", "S, M"),
+        ("women's", "Male"),
+        ("women's", "Girls"),
+        ("kids", "男士"),
     ],
 )
 def test_a_value_that_says_the_opposite_disagrees_wholly(wanted: str, value: Value) -> None:
@@ -124,10 +140,19 @@ def test_other_text_is_measured_by_its_words_and_its_cosine() -> None:
         ("soft leather style", "Leather", 0.5),
         ("king size", "Queen Size", 0),
         ("color", "Full Color", 1),
+        ("large", "Large Print", 1),
+        ("women's", "Women's Shoes", 1),
+        ("s", "S Hook", 1),
+        ("m", "Women", 0),
     ],
 )
-def test_words_of_no_meaning_do_not_count(wanted: str, value: str, shared: float) -> None:
+def test_words_of_no_meaning_do_not_count_and_others_make_a_size_a_word(wanted: str, value: str, shared: float) -> None:
     assert agree(wanted, value) == pytest.approx(wording.LEXICAL * (2 * shared - 1))
+
+
+def test_a_negated_size_counts_against_it() -> None:
+    assert agree("medium", "M", negated=True) == -1
+    assert agree("for kids", "Women", negated=True) == pytest.approx(MILD)
 
 
 def test_a_number_in_a_name_is_no_quantity() -> None:

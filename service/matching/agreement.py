@@ -10,6 +10,7 @@ The first of these rules that applies gives x, how surely the product has what i
    is gigabytes.
 5. The value is a number alone, and no quantity is wanted: 0, since a number says nothing of words.
 6. Colours are wanted and the value names some: the mean over those wanted of the best of those found, as in `colors`.
+   Both say a size in letters and nothing else, or both people: the best of any two, as in `fitting`.
 7. The value denies the wanted words ("non-slip", "sleeveless") more than it has them: minus the share that it denies.
    To a negated wish it denies what it resists ("slip-resistant"), too.
 8. Otherwise the share of the wanted words that it has and the cosine of the two texts, as in `wording`.
@@ -22,7 +23,7 @@ value is merely another one, which is a mild plus: -`MILD` · x.
 Knows: which kind of value comes first, the sign. Does not know: attributes, weights, where cosines come from.
 """
 
-from service.matching import colors, quantities, wording
+from service.matching import colors, fitting, quantities, wording
 from service.matching.parsing import Found, Wanted
 from service.matching.units import BYTES
 
@@ -70,6 +71,8 @@ def _told(wanted: Wanted, found: Found) -> tuple[float, bool] | None:
     if wanted.colors and found.colors:
         best = (max(colors.agreement(each, other) for other in found.colors) for each in wanted.colors)
         return sum(best) / len(wanted.colors), False
+    if wanted.fits and (value := fitting.agreement(wanted.fits, found.fits)) is not None:
+        return value, False
     resisted = found.resisted if wanted.negated else frozenset()
     shared = wording.overlap(wanted.words, found.words - resisted)
     denied = wording.overlap(wanted.words, found.denied | resisted)

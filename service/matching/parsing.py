@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from service.matching.colors import Color, read_colors
+from service.matching.fitting import Fit, read_fits
 from service.matching.negation import CUES, Span, denied_words, merged, negated_spans, outside, resisted_spans
 from service.matching.quantities import Quantity, number, read_gigabytes, read_quantities
 from service.matching.units import Units
@@ -66,6 +67,7 @@ class Wanted:
     quantities: tuple[Quantity, ...]
     gigabytes: tuple[Quantity, ...]
     colors: frozenset[Color]
+    fits: frozenset[Fit]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class Found:
     quantities: tuple[Quantity, ...] = ()
     gigabytes: tuple[Quantity, ...] = ()
     colors: frozenset[Color] = frozenset()
+    fits: frozenset[Fit] = frozenset()
     is_known: bool = True
 
 
@@ -117,6 +120,7 @@ class Parser:
             tuple(quantities) if _is_quantity(text, quantities) else (),
             tuple(read_gigabytes(text, self.units.by_spelling)),
             colors if only_colors else frozenset(),
+            read_fits(text),
         )
 
     def found(self, value: Value) -> Found:
@@ -176,6 +180,7 @@ class Parser:
             quantities=quantities,
             gigabytes=tuple(read_gigabytes(text, self.units.by_spelling)),
             colors=read_colors(affirmed)[0],
+            fits=frozenset() if spans else read_fits(text),
         )
 
 
