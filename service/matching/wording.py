@@ -28,7 +28,7 @@ def listed(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-FILLERS = listed("color colored colour coloured size sized style type")
+FILLERS = listed("size sized style type")
 """Words that say what kind of thing others are, and nothing beside them."""
 
 
