@@ -16,7 +16,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from typing import Protocol
 
 import numpy as np
@@ -124,9 +123,7 @@ class Ranker:
                 wishes.state(found.attribute, found.values)
                 wishes.name(found.attribute, self._plain(found.attribute))
                 await turns.rest()
-        if wishes.unread():
-            measured = await turns.collect(chain.from_iterable(map(wishes.measured, products)))
-            wishes.measure({name: self._plain(name) for name in names}, measured)
+        await turns.collect(wishes.measure({name: self._plain(name) for name in names}, products))
         try:
             async with while_scoring or nullcontext():
                 by = wanted_by(time.monotonic(), deadline, fallback=fallback)

@@ -6,8 +6,9 @@
 - cosine: of the text that the query affirms and the product's text;
 - overlap: the share of the affirmed words that the text has;
 - exact: the same of those with letters and digits, as model numbers are: embeddings do not tell them apart;
-- excluded: of the phrases that the query negates, the largest share of one's words that the text affirms less the share
-  that it denies ("without wheels");
+- excluded: of the phrases that the query negates ("without wheels"), the largest share of one's words that the text
+  affirms less the share that it denies; likewise for each value of an attribute of which nothing is wanted. What is
+  affirmed anywhere counts before what is denied;
 - match_a in [-1, 1]: how well the product's value of an attribute agrees with what is wanted of it, a mean over what is
   wanted in which each counts by how sure that is; of alternatives ("red or blue") the best counts, of all that is not
   wanted the worst; 0 where nothing is wanted or the product has no value;
@@ -22,45 +23,29 @@ alone where its unit may as well be none ("5g phone").
 Knows: the formula, what of a query is wanted. Does not know: models, where weights, values and vectors come from.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from typing import NamedTuple
 
 from service.bundle import Formula
-from service.matching import wording
+from service.matching import unread, wording
 from service.matching.agreement import with_cosine, without_cosine
-from service.matching.negation import (
-    CUES,
-    affirmed,
-    asked_without,
-    denied_words,
-    is_negated,
-    merged,
-    negated_spans,
-    outside,
-    resisted_spans,
-    without_cue,
-)
-from service.matching.parsing import Found, Parser, Value, Wanted
-from service.matching.quantities import DIGIT, Quantity, kinds, read_quantities
+from service.matching.negation import CUES, denied_words, merged, negated_spans, outside, resisted_spans
+from service.matching.parsing import MOST_ELEMENTS, Found, Parser, Value, Wanted
+from service.matching.sentence import Sentence, Stated
+from service.matching.unread import Unread
 
-OR_WITHIN = re.compile(r"\bn?or\b|或者?|还是", re.IGNORECASE)
-"""Within one value, where "/" may be of a number."""
-OR = re.compile(f"{OR_WITHIN.pattern}|/", re.IGNORECASE)
-SAYING_YES = wording.listed("available can doe has have include included is support supported with 是 否 有")
+SAYING_YES = wording.listed(
+    "available can doe has have include included is needed required support supported with 是 否 有"
+)
 """Of the name of a yes or no, what says nothing of what it asks."""
 YES, NO = "yes", "no"
 EXACT = 0.15
 """Set by hand: too few judged queries have such words to fit it."""
-AMBIGUOUS = re.compile(r"[0-9]\s?g$", re.IGNORECASE)
-"""Grams, a generation of networks, gigahertz or gigabytes."""
 MOST_TEXT = 20_000
 """Characters of a product's text."""
 UNWANTED = -1
 """The choice of all that is not wanted."""
-
-Stated = tuple[str, int, int, float]
-"""A text, its start and its end in the query, and how sure it is."""
 
 Cosine = Callable[[str, str], float]
 """The cosine of two texts' embeddings."""
@@ -83,15 +68,20 @@ def _written(values: Iterable[Value]) -> str:
     texts: list[str] = []
     room = MOST_TEXT
     for value in values:
-        texts.append(str(value[:room] if isinstance(value, str | list) else value))
+        texts.append(_plain(value)[:room])
         room -= len(texts[-1]) + 1
         if room <= 0:
             break
     return " ".join(texts)
 
 
+def _plain(value: Value) -> str:
+    """As people write it: the elements of a list with commas between them."""
+    return ", ".join(map(str, value[:MOST_ELEMENTS])) if isinstance(value, list) else str(value)
+
+
 class Wish(NamedTuple):
-    """Something wanted of an attribute, and how much it counts, in [-1, 1]: below 0 it is not wanted.
+    """Something wanted of an attribute, and how much it counts, in [-1, 1]: below 0 its contrary is wanted.
 
     Those of one `choice` are alternatives, those of `UNWANTED` must all be missing.
     """
@@ -114,13 +104,17 @@ class Compared(NamedTuple):
     wishes: tuple[Wish, ...]
     settled: tuple[float | None, ...]
 
+    @property
+    def text(self) -> str:
+        """What is embedded of it: a text, or the elements of a list as one; "" for another value."""
+        return _plain(self.value) if isinstance(self.value, str | list) else ""
+
     def match(self, cosine: Cosine) -> tuple[float, tuple[str, ...]]:
-        """In [-1, 1], and the wish of each choice that decided it. Of texts alone the cosine is known; else it is 0."""
+        """In [-1, 1], and the wish of each choice that decided it. Of no text the cosine is 0."""
         decided: dict[int, tuple[float, str]] = {}
         for wish, settled in zip(self.wishes, self.settled, strict=True):
             if settled is None:
-                near = cosine(wish.text, self.value) if isinstance(self.value, str) else 0.0
-                settled = with_cosine(wish.wanted, self.found, near)
+                settled = with_cosine(wish.wanted, self.found, cosine(wish.text, self.text) if self.text else 0.0)
             agreed, before = wish.share * settled, decided.get(wish.choice)
             if not before or (agreed < before[0] if wish.choice == UNWANTED else agreed > before[0]):
                 decided[wish.choice] = agreed, wish.text
@@ -142,11 +136,12 @@ class Read(NamedTuple):
     text: str
     compared: tuple[Compared, ...]
     liked: tuple[Liked, ...] = ()
+    excluded: float = 0.0
 
     def texts(self) -> Iterator[str]:
         """Every text whose embedding the score needs."""
         yield self.text
-        yield from (each.value for each in self.compared if isinstance(each.value, str) and None in each.settled)
+        yield from (each.text for each in self.compared if None in each.settled and each.text)
 
 
 class Term(NamedTuple):
@@ -176,7 +171,7 @@ class TextTerm(NamedTuple):
 class Scored(NamedTuple):
     """A product's score: the values of the text, of all terms and of what is liked, added up.
 
-    What has no effect is left out.
+    Terms are of what is wanted and what the product has, also where the two have nothing to do with each other.
     """
 
     score: float
@@ -189,14 +184,12 @@ class Wishes:
     """What one query wants: of the text, and by attribute."""
 
     def __init__(self, query: str, parser: Parser, formula: Formula) -> None:
-        self._quantities = read_quantities(query, parser.units.by_spelling)
-        spans = [span for span in asked_without(query) if not self._compares(*span)]
-        self.affirmed = affirmed(query, spans) or query
-        self._query, self._spans, self._parser, self._formula = query, spans, parser, formula
+        self._sentence = Sentence(query, parser.units)
+        self.affirmed = self._sentence.affirmed
+        self._parser, self._formula = parser, formula
         self._words = frozenset(wording.words(self.affirmed))
         self._codes = wording.codes(self._words)
-        self._excluded = [frozenset(wording.words(query[start:end])) for start, end in spans]
-        self._said = frozenset(wording.words(outside(query, spans))), frozenset(denied_words(query, spans))
+        self._unwanted, self._said = self._sentence.unwanted(), self._sentence.said()
         self._wishes: dict[str, tuple[Wish, ...]] = {}
         self._flags: dict[str, Wish] = {}
         self._stated: list[tuple[int, int]] = []
@@ -209,71 +202,17 @@ class Wishes:
         self._weights = weights
 
     def state(self, attribute: str, values: Sequence[Stated]) -> None:
-        """Want what the query states: (text, start, end, confidence) of each value.
-
-        A value that is a part of one of the query's quantities ("$50" of "$50 to $100") is the whole of it.
-        """
-        wishes: list[Wish] = []
-        choice = last = 0
+        """Want what the query states: (text, start, end, confidence) of each value."""
         self._stated += [(start, end) for _, start, end, _ in values]
-        for text, start, end, sure in self._without_cues(self._whole(values)):
-            negated = is_negated(self._spans, start, end)
-            if not wishes or not OR.search(self._query, last, start):
-                choice += 1
-            wishes += [
-                Wish(each, sure, self._parser.wanted(each, negated=negated), UNWANTED if negated else choice)
-                for each in self._alternatives(text, start, end)
-            ]
-            last = end
-        self._wishes[attribute] = tuple(wishes)
-
-    def _alternatives(self, text: str, start: int, end: int) -> Iterator[str]:
-        """The value, and of one that is several ("size 8 or 9", but not "27 inch or larger") each of them besides."""
-        yield text
-        cuts = [match.span() for match in OR_WITHIN.finditer(self._query, start, end)]
-        apart = [(a, b) for a, b in cuts if not any(a < each.end and each.start < b for each in self._quantities)]
-        if apart:
-            bounds = [start, *(bound for cut in apart for bound in cut), end]
-            parts = (self._query[a:b].strip() for a, b in zip(bounds[::2], bounds[1::2], strict=True))
-            yield from filter(None, parts)
-
-    def _without_cues(self, values: Iterable[Stated]) -> Iterator[Stated]:
-        """Values less the words that only negate them, and not those of nothing else."""
-        for text, start, end, sure in values:
-            first, last = without_cue(self._query, self._spans, start, end)
-            if (first, last) == (start, end):
-                yield text, start, end, sure
-            elif first < last:
-                yield self._query[first:last], first, last, sure
-
-    def _whole(self, values: Iterable[Stated]) -> Iterator[Stated]:
-        """The values, each widened by the quantities that it cuts; those that overlap then are one."""
-        last: Stated | None = None
-        for text, start, end, sure in values:
-            cut = [each for each in self._quantities if self._is_cut(each, start, end)]
-            if cut:
-                start, end = min(start, cut[0].start), max(end, cut[-1].end)
-                text = self._query[start:end]
-            if last is not None and start < last[2] and last[1] < end:
-                start, end, sure = min(start, last[1]), max(end, last[2]), max(sure, last[3])
-                text = self._query[start:end]
-            elif last is not None:
-                yield last
-            last = text, start, end, sure
-        if last is not None:
-            yield last
-
-    def _is_cut(self, quantity: Quantity, start: int, end: int) -> bool:
-        """Whether a part of it stands there, with a digit, and not just one side of several ("8 ft" of "8x10 ft")."""
-        inside = max(start, quantity.start), min(end, quantity.end)
-        if inside == (quantity.start, quantity.end) or not DIGIT.search(self._query, *inside):
-            return False
-        parts = read_quantities(self._query[start:end], self._parser.units.by_spelling)
-        return len(quantity.sides) == 1 or any(len(part.sides) > 1 for part in parts)
-
-    def _compares(self, start: int, end: int) -> bool:
-        """Whether it is the comparison of a quantity, as "larger than" of "not larger than 10 inch"."""
-        return any(each.start < start and end <= each.end for each in self._quantities)
+        self._wishes[attribute] = tuple(
+            Wish(
+                each.text,
+                each.sure,
+                self._parser.wanted(each.text, negated=each.negated),
+                UNWANTED if each.negated else each.choice,
+            )
+            for each in self._sentence.values(values)
+        )
 
     def name(self, attribute: str, plain: str) -> None:
         """Want a yes or a no of an attribute that reads `plain`, where the query says just this or its contrary."""
@@ -287,41 +226,40 @@ class Wishes:
             elif yes <= denies and no <= affirms:
                 self._flags[attribute] = Wish(NO, 1.0, self._parser.wanted(NO))
 
-    def unread(self) -> dict[str, str]:
-        """By kind of unit, the query's one quantity of it, where no stated value holds a part of it."""
-        found: dict[str, list[str]] = {}
-        for each in read_quantities(self._query, self._parser.units.by_spelling):
-            taken = any(start < each.end and each.start < end for start, end in (*self._stated, *self._spans))
-            for kind in kinds([each]):
-                found.setdefault(kind, []).append("" if taken else self._query[each.start : each.end])
-        return {kind: texts[0] for kind, texts in found.items() if len(texts) == 1 and texts[0]}
+    def unread(self) -> list[Unread]:
+        """The query's quantities, with those of which an attribute is wanted already."""
+        taken = (*self._stated, *self._sentence.spans)
+        return unread.read(self._sentence.text, self._sentence.quantities, taken, self._parser.units.by_spelling)
 
-    def measure(self, plain: Mapping[str, str], measured: Iterable[tuple[str, Set[str]]]) -> None:
-        """Want what is `unread` of an attribute; `plain` is how each reads, `measured` what all products gave."""
+    def measure(self, plain: Mapping[str, str], products: Iterable[Product]) -> Iterator[None]:
+        """Want a quantity that is `unread` of the attribute whose own it is; `plain` is how each reads.
+
+        A step for each of the products' values, which are read only where that may tell something.
+        """
+        found, names = self.unread(), {name: unread.name_words(text) for name, text in plain.items()}
+        if not unread.is_asked(found, names.values()):
+            return
         known: dict[str, set[str]] = {}
-        for name, found in measured:
-            known.setdefault(name, set()).update(found)
-        for kind, text in self.unread().items():
-            could = [name for name in plain if kind in known.get(name, ()) and not self.wanted(name)]
-            named = [name for name in could if self._words & frozenset(wording.words(plain[name]))]
-            meant = named or ([] if AMBIGUOUS.search(text) else could)
-            if len(meant) == 1:
-                self._wishes[meant[0]] = (Wish(text, 1.0, self._parser.wanted(text)),)
-
-    def measured(self, product: Product) -> Iterator[tuple[str, frozenset[str]]]:
-        """(attribute, kinds of unit) of each value, read when it is asked for."""
-        for name, value in product.attributes.items():
-            yield name, kinds(self._parser.found(value).quantities)
+        for product in products:
+            for name, value in product.attributes.items():
+                known.setdefault(name, set()).update(unread.measured_kinds(self._parser.found(value).quantities))
+                yield
+        for name, text in unread.owners(found, names, known, {*filter(self.wanted, names)}).items():
+            self._wishes[name] = (Wish(text, 1.0, self._parser.wanted(text)),)
 
     def borrow(self, attribute: str, like: str) -> None:
         """Want of an attribute what is wanted of another."""
         self._wishes[attribute] = self._wishes[like]
 
     def preferring(self, values: Mapping[str, float]) -> Iterator[Wish]:
-        """What it is to want these values, each so strongly; one of strength 0 says nothing."""
+        """What it is to want these values, each so strongly, or not to want those below 0; one of 0 says nothing."""
         for text, share in values.items():
             if share:
-                yield Wish(text, share, self._parser.wanted(text), UNWANTED if share < 0 else 0)
+                wanted = self._parser.wanted(text)
+                if share < 0 and not wanted.negated:
+                    yield Wish(text, -share, replace(wanted, negated=True), UNWANTED)
+                else:
+                    yield Wish(text, share, wanted, UNWANTED if share < 0 else 0)
 
     def prefer(self, attribute: str, wishes: Iterable[Wish]) -> None:
         """Want this of an attribute: of what is wanted the best counts."""
@@ -344,7 +282,9 @@ class Wishes:
         """The product, beside what is wanted now; with what `compared` told of it, where that was asked before."""
         if compared is None:
             compared = self.compared(product)
-        return Read(product.text, tuple(compared), tuple(self._liked(product.attributes)))
+        compared, text = tuple(compared), product.text
+        excluded = self._excluded(text, product.attributes, {each.attribute for each in compared})
+        return Read(text, compared, tuple(self._liked(product.attributes)), excluded)
 
     def _liked(self, attributes: Mapping[str, Value]) -> Iterator[Liked]:
         for attribute, value in attributes.items() if self._liking else ():
@@ -361,7 +301,7 @@ class Wishes:
             found = self._parser.found(value)
             if attribute in self._flags and (found.flag is not None or found.number in (0, 1)):
                 wishes = (self._flags[attribute],)
-            if wishes:
+            if wishes and found.is_known:
                 settled = tuple([without_cosine(wish.wanted, found) for wish in wishes])
                 yield Compared(attribute, value, found, wishes, settled)
 
@@ -373,28 +313,40 @@ class Wishes:
 
     def scored(self, read: Read, cosine: Cosine) -> Scored:
         """The product's score; `cosine` is asked about `own_texts` beside the product's texts."""
-        text = self._text(read.text, cosine)
+        text = self._text(read, cosine)
         terms = tuple(self._terms(read, cosine))
         score = text.value + sum(term.value for term in terms) + sum(each.value for each in read.liked)
         return Scored(score, text, terms, read.liked)
 
-    def _text(self, text: str, cosine: Cosine) -> TextTerm:
-        has = frozenset(wording.words(text))
+    def _text(self, read: Read, cosine: Cosine) -> TextTerm:
+        has = frozenset(wording.words(read.text))
         overlap, exact = wording.overlap(self._words, has), wording.overlap(self._codes, has)
-        excluded = self._excluded_from(text) if self._excluded else 0.0
-        near = cosine(self.affirmed, text)
-        value = near + self._formula.overlap * overlap + EXACT * exact - self._formula.exclusion * excluded
-        return TextTerm(near, overlap, exact, excluded, value)
+        near = cosine(self.affirmed, read.text)
+        value = near + self._formula.overlap * overlap + EXACT * exact - self._formula.exclusion * read.excluded
+        return TextTerm(near, overlap, exact, read.excluded, value)
 
-    def _excluded_from(self, text: str) -> float:
+    def _excluded(self, text: str, attributes: Mapping[str, Value], compared: Set[str]) -> float:
+        if not self._unwanted:
+            return 0.0
         spans = merged([*negated_spans(text), *resisted_spans(text)])
-        denied = frozenset(denied_words(text, spans))
-        has = frozenset(wording.words(outside(text, spans)))
-        return max(wording.overlap(phrase, has) - wording.overlap(phrase, denied) for phrase in self._excluded)
+        said = [(frozenset(wording.words(outside(text, spans))), frozenset(denied_words(text, spans)))]
+        words = frozenset().union(*self._unwanted)
+        for name, value in attributes.items():
+            plain = _plain(value).casefold() if name not in compared else ""
+            if any(word in plain for word in words):
+                found = self._parser.found(value)
+                said.append((found.words - found.resisted, found.denied | found.resisted))
+        return max(
+            _most([wording.overlap(one, has) - wording.overlap(one, no) for has, no in said]) for one in self._unwanted
+        )
 
     def _terms(self, read: Read, cosine: Cosine) -> Iterator[Term]:
         for each in read.compared:
             match, wanted = each.match(cosine)
-            if match:
-                weight = self._weights.get(each.attribute, 0.0)
-                yield Term(each.attribute, weight, wanted, each.value, match, self._formula.strength * weight * match)
+            weight = self._weights.get(each.attribute, 0.0)
+            yield Term(each.attribute, weight, wanted, each.value, match, self._formula.strength * weight * match)
+
+
+def _most(shares: Sequence[float]) -> float:
+    """The largest that is above 0, or else the smallest."""
+    return max(shares) if max(shares) > 0 else min(shares)

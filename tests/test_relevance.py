@@ -55,6 +55,20 @@ def test_what_a_query_is_to_be_without_is_taken_out_of_its_text_and_counts_again
     assert has.score == pytest.approx(lacks.score - 0.2)
 
 
+def test_of_what_a_query_is_to_be_without_each_counts_whole(parser: Parser) -> None:
+    titles = ("Chair with wheels", "Chair with armrests", "Chair")
+    found = [scored(parser, "chair without armrests or wheels", Product(t, {})).text.excluded for t in titles]
+    assert found == [1.0, 1.0, 0.0]
+
+
+def test_a_value_that_nothing_is_wanted_of_tells_what_a_product_has_as_its_title_does(parser: Parser) -> None:
+    values: list[Value] = ["armrests, wheels", ["wheels", "padded"], "no wheels", "anti-wheel", "padded", 4]
+    found = [scored(parser, "chair without wheels", Product("Chair", {"with": v})).text.excluded for v in values]
+    assert found == [1.0, 1.0, -1.0, -1.0, 0.0, 0.0]
+    both = Product("Chair without wheels", {"parts": "wheels"})
+    assert scored(parser, "chair without wheels", both).text.excluded == 1.0
+
+
 def test_a_title_that_denies_what_the_query_negates_is_better_than_one_that_says_nothing(parser: Parser) -> None:
     denies, silent = (scored(parser, "non slip mat", Product(t, {})) for t in ("Non-slip mat", "mat"))
     assert denies.text.excluded == -1.0
@@ -117,7 +131,8 @@ def matched(parser: Parser, query: str, *values: Value, name: str, texts: tuple[
     wishes.state(name, [(text, query.index(text), query.index(text) + len(text), 1.0) for text in texts])
     wishes.name(name, name)
     products = [Product("", {name: value}) for value in values]
-    wishes.measure({name: name}, (pair for product in products for pair in wishes.measured(product)))
+    for _ in wishes.measure({name: name}, products):
+        pass
     found = [wishes.scored(wishes.read(product), cosine).terms for product in products]
     return [terms[0].match if terms else 0.0 for terms in found]
 
@@ -134,6 +149,7 @@ def matched(parser: Parser, query: str, *values: Value, name: str, texts: tuple[
         ("chair with wheels", "has wheels", True),
         ("nonstick pan", "non stick", True),
         ("waterproof boots", "waterproof", True),
+        ("desk no assembly required", "assembly_required", False),
         ("armless chair", "arms", False),
         ("无糖饼干", "无糖", True),
         ("防水手表", "是否防水", True),
@@ -239,7 +255,8 @@ def test_a_comparison_is_no_negation(parser: Parser) -> None:
 def measured(parser: Parser, query: str, **values: str) -> list[str]:
     """The attributes of which something is wanted."""
     wishes, product = Wishes(query, parser, FORMULA), Product("", values)
-    wishes.measure({name: name for name in values}, wishes.measured(product))
+    for _ in wishes.measure({name: name for name in values}, [product]):
+        pass
     return [name for name in values if wishes.wanted(name)]
 
 
@@ -247,7 +264,7 @@ def test_where_several_attributes_have_such_quantities_the_one_that_the_query_na
     values = {"memory": "16 GB", "disk": "512 GB", "screen": "15 inch"}
     assert measured(parser, "laptop 16gb", **values) == []
     assert measured(parser, "laptop 16gb memory", **values) == ["memory"]
-    assert measured(parser, "laptop 16gb memory 512gb", **values) == []
+    assert measured(parser, "laptop 16gb memory 512gb", **values) == ["memory", "disk"]
 
 
 @pytest.mark.parametrize("query", ["unlocked 5g phone", "2.4g wireless mouse", "手机 16g内存"])
@@ -262,9 +279,11 @@ def test_a_chinese_size_is_no_length(parser: Parser) -> None:
 
 
 def test_a_quantity_that_is_stated_or_negated_is_not_wanted_again(parser: Parser) -> None:
-    wishes = Wishes("laptop 16gb", parser, FORMULA)
+    assert matched(parser, "laptop 16gb", "8 GB", name="memory", texts=("16gb",))[0] < 0
+    wishes, product = Wishes("laptop 16gb", parser, FORMULA), Product("", {"memory": "16 GB", "disk": "16 GB"})
     wishes.state("memory", [("16gb", 7, 11, 1.0)])
-    assert wishes.unread() == {} and Wishes("laptop without 16gb", parser, FORMULA).unread() == {}
+    assert not [*wishes.measure({"memory": "memory", "disk": "disk"}, [product])] and not wishes.wanted("disk")
+    assert measured(parser, "laptop without 16gb", memory="16 GB") == []
 
 
 def test_a_query_that_only_says_what_it_does_not_want_asks_for_its_last_word(parser: Parser) -> None:
@@ -285,13 +304,35 @@ def test_an_attribute_that_is_not_stated_adds_nothing(parser: Parser) -> None:
     assert scored(parser, "red rug", Product("rug", {"material": "wool"})).terms == ()
 
 
+def test_what_is_wanted_is_told_also_where_the_value_has_nothing_to_do_with_it(parser: Parser) -> None:
+    found = scored(parser, "waterproof boots", Product("boots", {"rating": 4, "sole": "n/a"}), rating="waterproof")
+    assert [(term.attribute, term.match, term.value) for term in found.terms] == [("rating", 0.0, 0.0)]
+
+
+def test_a_list_is_near_to_what_is_wanted_as_a_text_is(parser: Parser) -> None:
+    values: list[Value] = ["warm, soft", ["warm", "soft"]]
+    products = [Product("rug", {"feel": value}) for value in values]
+    text, listed = (scored(parser, "woolly rug", product, feel="woolly").terms for product in products)
+    assert text[0].match == listed[0].match < 0
+
+
+def test_who_prefers_other_values_gains_little_by_any_one_of_these(parser: Parser) -> None:
+    wishes = Wishes("rug", parser, FORMULA)
+    wishes.prefer("color", wishes.preferring({"red": -1.0}))
+    wishes.prefer("finish", wishes.preferring({"non slip": -1.0}))
+    products = [Product("rug", {"color": color}) for color in ("red", "blue")]
+    products += [Product("rug", {"finish": finish}) for finish in ("non-slip", "slip")]
+    matches = [wishes.scored(wishes.read(each), cosine).terms[0].match for each in products]
+    assert matches == [-1.0, 0.25, -1.0, 1.0]
+
+
 def test_preferences_step_in_with_their_strength_and_sign(parser: Parser) -> None:
     wishes = Wishes("rug", parser, FORMULA)
     wishes.weigh({"color": 0.5})
     wishes.prefer("color", wishes.preferring({"red": 0.5, "blue": -1.0}))
     products = [wishes.read(Product("rug", {"color": color})) for color in ("red", "blue")]
     matches = [wishes.scored(product, cosine).terms[0].match for product in products]
-    assert matches == pytest.approx([(0.5 * 1 + -1.0 * -1) / 2, (0.5 * -1 + -1.0 * 1) / 2])
+    assert matches == pytest.approx([(0.5 + 0.25) / 2, (-0.5 - 1.0) / 2])
 
 
 def test_of_several_preferred_values_the_best_counts(parser: Parser) -> None:

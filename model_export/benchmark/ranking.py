@@ -150,7 +150,8 @@ def _wishes(answer: Answer, products: Sequence[Product], parser: Parser) -> Wish
         wishes.state(name, answer.stated(place))
         wishes.name(name, name)
     plain = {name: name for name in answer.record.attributes}
-    wishes.measure(plain, (pair for product in products for pair in wishes.measured(product)))
+    for _ in wishes.measure(plain, products):
+        pass
     return wishes
 
 

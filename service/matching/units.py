@@ -12,7 +12,8 @@ from dataclasses import dataclass
 Unit = tuple[tuple[str, float], ...]
 """What one of it is in the base unit of a kind, by kind. "oz" has two: it is a weight and, of bottles, a volume."""
 
-# pint knows no money.
+# pint knows no money, and no units of what vitamins do.
+EFFECT = "international_unit"
 CURRENCIES = ("dollar", "euro", "sterling", "yuan", "yen", "rupee")
 
 BYTES, BINARY_BYTES = "information", "binary information"
@@ -111,6 +112,7 @@ KINDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "pressure": ("pascal", {"pound_force_per_square_inch": "psi", "bar": "bar|bars", "kilopascal": "kpa"}),
     "light": ("lumen", {"lumen": "lm|lumen|lumens|流明"}),
     "pixels": ("pixel", {"megapixel": "mp|megapixel|megapixels|万像素"}),
+    "effect": (EFFECT, {EFFECT: "iu|ius|国际单位"}),
     "angle": ("degree", {"degree": "°|deg|degree|degrees|度"}),
     "dollars": ("dollar", {"dollar": "$|us$|dollar|dollars|usd|buck|bucks|美元", "0.01 dollar": "¢|cent|cents"}),
     "euros": ("euro", {"euro": "€|eur|euro|euros|欧元"}),
@@ -145,8 +147,8 @@ class Units:
         import pint  # here, since loading it takes long and only who reads the table needs it
 
         registry: pint.UnitRegistry[float] = pint.UnitRegistry()
-        for number, currency in enumerate(CURRENCIES):
-            registry.define(f"{currency} = [currency_{number}]")
+        for number, unit in enumerate((*CURRENCIES, EFFECT)):
+            registry.define(f"{unit} = [unknown_{number}]")
         found: dict[str, Unit] = {}
         for kind, (base, units) in KINDS.items():
             for unit, spellings in units.items():

@@ -1,0 +1,43 @@
+"""What a query says before any attribute is known."""
+
+import pytest
+
+from service.matching.sentence import Sentence
+from service.matching.units import Units
+
+
+@pytest.fixture(scope="module")
+def units() -> Units:
+    return Units.read()
+
+
+@pytest.mark.parametrize(
+    ("query", "things"),
+    [
+        ("chair without armrests or wheels", [{"armrest"}, {"wheel"}]),
+        ("shirt no logo or long sleeves", [{"logo"}, {"long", "sleeve"}]),
+        ("rug neither red nor blue", [{"red"}, {"blue"}]),
+        ("sugar free gum", [{"sugar"}]),
+        ("office chair", []),
+    ],
+)
+def test_each_thing_that_a_query_is_to_be_without_is_one_by_itself(
+    units: Units, query: str, things: list[set[str]]
+) -> None:
+    assert Sentence(query, units).unwanted() == things
+
+
+def said(units: Units, query: str, text: str) -> list[str]:
+    start = query.index(text)
+    return [each.text for each in Sentence(query, units).values([(text, start, start + len(text), 1.0)])]
+
+
+def test_words_behind_a_time_are_wanted_with_it(units: Units) -> None:
+    assert said(units, "toys for 3 year olds", "year olds") == ["3 year olds"]
+    assert said(units, "vitamins 30 day supply", "day supply") == ["30 day supply"]
+    assert said(units, "dresser 4 drawers oak", "drawers oak") == ["drawers oak"]
+
+
+def test_alternatives_are_of_one_choice(units: Units) -> None:
+    found = [*Sentence("red or blue or green rug", units).values([("red", 0, 3, 1.0), ("blue", 7, 11, 0.9)])]
+    assert [(each.text, each.choice) for each in found] == [("red", 1), ("blue", 1)]
