@@ -419,6 +419,20 @@ def test_the_usual_names_are_those_that_a_tenth_of_the_kind_has(tmp_path: Path) 
     assert found.missing(product("another kind")) == []
 
 
+@pytest.mark.parametrize("nothing", [None, "", " "])
+def test_a_name_without_a_value_is_usual_too(tmp_path: Path, nothing: object) -> None:
+    lines: list[dict[str, Any]] = [{"id": 1, "title": "t", "attributes": {"color": nothing}} for _ in range(10)]
+    lines += [{"id": 1, "title": "t", "attributes": {}} for _ in range(80)]
+    lines += [{"id": 1, "title": "t", "attributes": {"size": nothing}} for _ in range(9)]
+    assert survey(job(tmp_path, lines).catalogue, None, bool).usual == {None: ("color",)}
+
+
+def test_what_is_null_throughout_a_catalogue_is_filled(tmp_path: Path, reader: Reader) -> None:
+    done = job(tmp_path, [each | {"attributes": {"color": None}} for each in (GUITAR, HOODIE)], attributes=None)
+    run(done, VERSION, reader)
+    assert [each["attributes"] for each in written(done)] == [{"color": "Blue"}, {"color": "Black"}]
+
+
 def test_without_names_the_usual_ones_are_filled(tmp_path: Path, reader: Reader) -> None:
     done = job(tmp_path, [HOODIE | {"attributes": {"color": "Black"}}, GUITAR], attributes=None)
     run(done, VERSION, reader)

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--catalogue", type=Path, required=True, metavar="IN.jsonl", help="the products, one a line")
     parser.add_argument("--out", type=Path, required=True, metavar="OUT.jsonl", help="the same products, filled")
     parser.add_argument("--bundle", type=Path, help="the bundle's folder (default: the shipped one)")
-    usual = "those that a tenth of the products of the same kind or category have"
+    usual = "those that a tenth of the products of the same kind or category name, with a value or null"
     parser.add_argument("--attributes", metavar="A,B,C", help=f"the names of what is to be filled (default: {usual})")
     parser.add_argument("--threshold", type=float, help="least probability of a value (default: the bundle's)")
     parser.add_argument(

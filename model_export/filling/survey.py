@@ -13,7 +13,7 @@ from model_export.products import Product
 from service.pictures import FIELD
 
 LEAST_SHARE = 0.1
-"""A name is usual where so many of the products of a kind have it."""
+"""A name is usual where so many of the products of a kind name it, be it with null: that says what is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +41,17 @@ def survey(catalogue: Path, given: Sequence[str] | None, readable: Callable[[str
     """
     sizes: Counter[str | None] = Counter()
     pictures = 0
-    had: defaultdict[str | None, Counter[str]] = defaultdict(Counter)
+    named: defaultdict[str | None, Counter[str]] = defaultdict(Counter)
     for _, product in products.read(catalogue):
         kind = products.kind_of(product)
         sizes[kind] += 1
         pictures += product.get(FIELD) is not None
         if given is None:
-            had[kind].update(products.given(product))
+            named[kind].update(product["attributes"].keys())
     usual = {
         kind: tuple(
             name for name, count in names.most_common() if count >= LEAST_SHARE * sizes[kind] and readable(name)
         )
-        for kind, names in had.items()
+        for kind, names in named.items()
     }
     return Survey(sizes.total(), given, usual, pictures)
