@@ -3,13 +3,22 @@
 Knows: which words at a value's ends are not of it. Does not know: the model, how a text becomes words.
 """
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from service.text import QueryTokens
 
-PARTING = frozenset("-–—,;:|/&，、；：")
-"""Words that part others, and neither begin nor end a value."""
+PARTING = frozenset("-–—,;:|/&，、；：。！？…•·")
+"""Words that part others, and neither begin nor end a value, but for the sign of a temperature."""
+BELOW_ZERO = re.compile(r"[-–]\.?[0-9][0-9.,]{0,8}\s?(?:[°℃℉]|degrees?\b)", re.IGNORECASE)
+"""Before other numbers a dash is seldom a sign: "Fishing lure -5cm"."""
+LOOSE = frozenset("!?*=")
+"""Words that part others where white space stands between them and the value: not in "Yahoo!"."""
+ABBREVIATIONS = frozenset(
+    {"bros", "co", "corp", "ft", "gal", "in", "inc", "jr", "lb", "lbs", "ltd", "oz", "pc", "pcs", "pt", "qt", "sr"}
+)
+"""Words whose period is theirs."""
 BRACKETS = {"(": ")", "[": "]", "{": "}", "（": "）", "［": "］", "【": "】"}
 """What opens, and what closes it."""
 _CLOSING = frozenset(BRACKETS.values())
@@ -49,25 +58,44 @@ def _closed(text: str, query: QueryTokens, first: int, last: int) -> tuple[int, 
 
 
 def _bared(text: str, query: QueryTokens, first: int, last: int) -> tuple[int, int]:
-    """The span without words at its ends that only part others, halves of brackets and brackets around all of it; one
+    """The span without words at its ends that are no part of it, halves of brackets and brackets around all of it; one
     such word alone stays.
     """
     opened, closed = _halves(text, query, first, last)
     idle = {*opened, *(word for word, other in closed.items() if other is None), *query.conjunctions}
 
-    def parts(word: int) -> bool:
-        return word in idle or _word(text, query, word) in PARTING
-
     while first < last:
-        if parts(last):
+        if last in idle or _parts_behind(text, query, last):
             last -= 1
-        elif parts(first):
+        elif first in idle or _parts_before(text, query, first):
             first += 1
         elif closed.get(last) == first and first + 1 < last:
             first, last = first + 1, last - 1
         else:
             break
     return first, last
+
+
+def _parts_before(text: str, query: QueryTokens, place: int) -> bool:
+    """Whether no value begins with this word, which others follow: not so in "-20 °C", ".5 inch" and ".NET"."""
+    word, start, end = _word(text, query, place), query.starts[place], query.ends[place]
+    before, behind = text[max(start - 1, 0) : start], text[end : end + 1]
+    if word == ".":
+        return before.isalpha() or before == "." or not behind.isalnum()
+    if word in PARTING:
+        return before.isalnum() or not BELOW_ZERO.match(text, start)
+    return word in LOOSE and (before.isalnum() or behind.isspace())
+
+
+def _parts_behind(text: str, query: QueryTokens, place: int) -> bool:
+    """Whether no value ends in this word, which follows others: not so in "U.S.", "8 oz." and "Yahoo!"."""
+    word, begun = _word(text, query, place), query.starts[place - 1]
+    is_loose = query.starts[place] > query.ends[place - 1]
+    if word == ".":
+        before = _word(text, query, place - 1)
+        is_initial = len(before) == 1 and before.isalpha() and text[max(begun - 1, 0) : begun] == "."
+        return is_loose or not (is_initial or before.casefold() in ABBREVIATIONS)
+    return word in PARTING or (word in LOOSE and is_loose)
 
 
 def _halves(text: str, query: QueryTokens, first: int, last: int) -> tuple[list[int], dict[int, int | None]]:

@@ -29,6 +29,49 @@ def test_a_value_ends_in_no_conjunction(tokenizer: Tokenizer) -> None:
     assert [each.text for each in values(text, query, [(2, 3, 0.9), (3, 4, 0.8), (1, 3, 0.9)])] == ["9", "9", "8 or 9"]
 
 
+def stated(tokenizer: Tokenizer, text: str, said: str) -> str:
+    """The value that a span of these words of a text stands for."""
+    query, start = tokenizer.query(text), text.index(said)
+    (found,) = values(text, query, [(query.starts.index(start), query.ends.index(start + len(said)), 0.9)])
+    assert (text[found.start : found.end], found.confidence) == (found.text, 0.9)
+    return found.text
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "value"),
+    [
+        ("Red . Size large.", ". Size large.", "Size large"),
+        ("Red.Size large. Soft", ".Size large.", "Size large"),
+        ("wool ... rug ...", "... rug ...", "rug"),
+        ("Color: red! Size = L * wool", "= L *", "L"),
+        ("Color: red ! Size ? L", "red !", "red"),
+        ("Color: red ! Size ? L", "? L", "L"),
+        ("• 羊毛。红色！软", "• 羊毛。", "羊毛"),
+        ("• 羊毛。红色！软", "。红色！", "红色"),
+        ("Zip-up 10-12 wide", "-up", "up"),
+        ("Zip-up 10-12 wide", "-12", "12"),
+        ("Lure -5cm and 10-20 °C", "-5cm", "5cm"),
+        ("Lure -5cm and 10-20 °C", "-20 °C", "20 °C"),
+        ("brand - 20 cm", "- 20 cm", "20 cm"),
+        ('screen 14".', '14".', '14"'),
+        ("Size M. Soft", "M.", "M"),
+        ("made in U.S...", "U.S...", "U.S."),
+    ],
+)
+def test_a_value_neither_begins_nor_ends_in_marks(tokenizer: Tokenizer, text: str, said: str, value: str) -> None:
+    assert stated(tokenizer, text, said) == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [".5 inch", ".NET", "-20 °C", "–.5°", "-40 degrees", "$50", "#8", '14"', "C++", "U.S.", "3.5'", "1/2 in.",
+     "8 fl oz.", "Acme Inc.", "Dr. Martens", "Yahoo!", "*NSYNC", "100%", "Gore-Tex®", "~5 mm", "> 5 mm", "don't"],
+)  # fmt: skip
+@pytest.mark.parametrize("text", ["{}", "a {} rug", "({}), soft"])
+def test_marks_that_are_part_of_a_value_stay(tokenizer: Tokenizer, text: str, value: str) -> None:
+    assert stated(tokenizer, text.format(value), value) == value
+
+
 @pytest.mark.parametrize(
     ("text", "said", "value"),
     [
@@ -50,8 +93,4 @@ def test_a_value_ends_in_no_conjunction(tokenizer: Tokenizer) -> None:
     ],
 )
 def test_a_bracket_has_its_other_half(tokenizer: Tokenizer, text: str, said: str, value: str) -> None:
-    query, start = tokenizer.query(text), text.index(said)
-    span = query.starts.index(start), query.ends.index(start + len(said)), 0.9
-    (found,) = values(text, query, [span])
-    assert (found.text, found.confidence) == (value, 0.9)
-    assert text[found.start : found.end] == value
+    assert stated(tokenizer, text, said) == value
