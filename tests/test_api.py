@@ -213,7 +213,7 @@ def test_a_batch_answers_each_request_for_itself(client: TestClient) -> None:
     results = post(client, body, "/v1/weights/batch")["results"]
     assert ["error" in result for result in results] == [False, True, True, True, False]
     assert results[1]["error"]["code"] == "string_too_short"
-    assert results[3]["error"]["message"] == "body: Input should be an object"
+    assert results[3]["error"]["message"] == "body: it must be an object"
     assert len(results[4]["weights"]) == 1
 
 

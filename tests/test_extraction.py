@@ -148,7 +148,7 @@ def test_a_batch_answers_each_request_for_itself(client: TestClient) -> None:
     results = post(client, {"requests": [GOOD, GOOD | {"text": ""}, "text", GOOD]}, BATCH)["results"]
     assert ["error" in result for result in results] == [False, True, True, False]
     assert results[1]["error"]["field"] == "text"
-    assert results[2]["error"]["message"] == "body: Input should be an object"
+    assert results[2]["error"]["message"] == "body: it must be an object"
     assert results[0]["attributes"] == results[3]["attributes"] == post(client, GOOD)["attributes"]
 
 

@@ -201,6 +201,11 @@ ONE: dict[str, Any] = {"id": "a", "title": "Rug"}
         ),
         ({"query": "rug", "products": [ONE], "top_k": 0}, "greater_than_equal", "top_k"),
         ({"query": "rug", "products": [ONE], "preferences": {"color": {"red": 2}}}, "less_than_equal", None),
+        (
+            {"query": "rug", "products": [ONE], "preferences": {"color": {str(n): 0.1 for n in range(65)}}},
+            "too_long",
+            "preferences.color",
+        ),
         ({"query": "\u200b", "products": [ONE]}, "unreadable", "query"),
         ({"query": "a\0b", "products": [ONE]}, "nul", "query"),
         ({"query": "rug", "products": [ONE], "image": 1}, "extra_forbidden", "image"),

@@ -112,7 +112,7 @@ def test_what_they_send_beside_that_is_ignored(client: TestClient) -> None:
         ("/rerank", {"texts": ["a"], "top_n": 0}, "greater_than_equal", "top_n"),
         ("/v2/rerank", {}, "missing", "documents"),
         ("/rerank", {"texts": ["a", 1]}, "document_type", "texts.1"),
-        ("/v2/rerank", {"documents": [{"title": 1}]}, "string_type", "documents.0.object.title"),
+        ("/v2/rerank", {"documents": [{"title": 1}]}, "string_type", "documents.0.title"),
         ("/v2/rerank", {"documents": ["a"], "query": "\u200b"}, "unreadable", "query"),
     ],
 )

@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
+from service.api.complaints import complaint
 from service.api.middleware import REQUEST_ID
 from service.api.schemas import ErrorAnswer
 from service.errors import (
@@ -68,8 +69,6 @@ DESCRIPTIONS = {
     503: "Too much is waiting, or no answer can be had in time; `Retry-After` says when to try again.",
     504: "The answer did not come in time.",
 }
-NOT_AN_OBJECT = "Input should be an object"
-"""Of an element of a list, too, of which pydantic would name the class that it was to be."""
 NOT_JSON = ("json_invalid", "the body is not JSON in UTF-8")
 INTERNAL = ("internal", "something went wrong here; the log has it under the request's id")
 
@@ -109,10 +108,8 @@ def _invalid(errors: Sequence[Mapping[str, Any]]) -> ErrorAnswer:
     first = errors[0]
     if first["type"] == "json_invalid":
         return _answer(*NOT_JSON)
-    place = [str(part) for part in first["loc"] if part != "body"] or [first.get("ctx", {}).get("field", "body")]
-    field = ".".join(place).encode("utf-8", "backslashreplace").decode()[:200]
-    message = NOT_AN_OBJECT if first["type"] == "model_type" else first["msg"]
-    return _answer(first["type"], f"{field}: {message}", field)
+    field, sentence = complaint(first)
+    return _answer(first["type"], f"{field}: {sentence}", field)
 
 
 def _response(status: int, content: ErrorAnswer) -> Response:

@@ -65,6 +65,7 @@ Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 ValueText = Annotated[str, StringConstraints(max_length=MAX_VALUE_CHARACTERS)]
 Number = Annotated[float, AfterValidator(_finite)]
 Strength = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
+Strengths = Annotated[dict[ValueText, Strength], Field(max_length=MAX_ELEMENTS)]
 ScalarValue = bool | int | Number | ValueText
 
 
@@ -112,7 +113,7 @@ class RankRequest(Wire):
     )
     top_k: int | None = Field(None, ge=1, description="Answer only the first so many.")
     explain: bool = Field(False, description="Also answer each score's `terms`: their values add up to it.")
-    preferences: dict[Attribute, dict[ValueText, Strength]] | None = Field(
+    preferences: dict[Attribute, Strengths] | None = Field(
         None,
         description="How strongly values of attributes are wanted (below 0: not wanted) where the query states none.",
         max_length=MAX_PREFERENCES,
@@ -134,12 +135,9 @@ class RankRequest(Wire):
             raise PydanticCustomError("duplicate", "two products have one id", {"field": "products"})
         names = {name for product in self.products for name in product.attributes or ()}
         if len(names) > MAX_NAMES:
+            told = {"field": "products", "count": f"{len(names):,}"}
             raise PydanticCustomError(
-                "too_long", f"the attributes have more than {MAX_NAMES} names", {"field": "products"}
-            )
-        if any(len(values) > MAX_ELEMENTS for values in (self.preferences or {}).values()):
-            raise PydanticCustomError(
-                "too_long", f"an attribute has more than {MAX_ELEMENTS} values", {"field": "preferences"}
+                "too_long", f"their attributes must have at most {MAX_NAMES:,} names together, not {{count}}", told
             )
         check_nul([self.query], "query")
         return self

@@ -19,6 +19,7 @@ from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
+from service.api.complaints import OBJECT, TEXT
 from service.api.direct import WhileConnected, counted
 from service.api.ranking import MAX_PRODUCT_ATTRIBUTES, MAX_PRODUCTS, AnyValue, known_values
 from service.api.schemas import Attribute, Query, Wire, check_nul
@@ -39,11 +40,11 @@ class DocumentRequest(Wire):
 
 
 def _shape(document: object) -> str | None:
-    return "text" if isinstance(document, str) else "object" if isinstance(document, dict) else None
+    return TEXT if isinstance(document, str) else OBJECT if isinstance(document, dict) else None
 
 
 Document = Annotated[
-    Annotated[str, Tag("text")] | Annotated[DocumentRequest, Tag("object")],
+    Annotated[str, Tag(TEXT)] | Annotated[DocumentRequest, Tag(OBJECT)],
     Discriminator(
         _shape,
         custom_error_type="document_type",
