@@ -114,7 +114,7 @@ BAD: dict[str, tuple[object, str, str | None]] = {
     "no attributes": (GOOD | {"attributes": []}, "too_short", "attributes"),
     "257 attributes": (GOOD | {"attributes": [str(i) for i in range(257)]}, "too_long", "attributes"),
     "blank attribute": (GOOD | {"attributes": ["color", " "]}, "unreadable", "attributes.1"),
-    "duplicate attribute": (GOOD | {"attributes": ["color", "size", "color "]}, "duplicate", "attributes"),
+    "duplicate attribute": (GOOD | {"attributes": ["color", "size", "color "]}, "duplicate", "attributes.2"),
     "long attribute": (GOOD | {"attributes": ["a" * 129]}, "string_too_long", "attributes.0"),
     "not JSON": (b"query=rug", "json_invalid", None),
     "not UTF-8": (b'{"query": "\xff\xfe"}', "json_invalid", None),

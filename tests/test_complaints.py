@@ -82,6 +82,15 @@ def test_too_many_names_are_counted() -> None:
     assert told(RankRequest, rank(products=products)) == ("products", sentence)
 
 
+def test_what_is_there_twice_is_named_with_both_places() -> None:
+    ids = ["b {first}", "a", "c", "a", "a"]
+    sentence = '"a" stands at products.1.id, too; each may be there once'
+    assert told(RankRequest, rank(products=[{"id": name} for name in ids])) == ("products.3.id", sentence)
+    sentence = '"color" stands at attributes.0, too; each may be there once'
+    body = {"query": "rug", "attributes": ["color", "size", " color"]}
+    assert told(WeightsRequest, body) == ("attributes.2", sentence)
+
+
 def test_an_attribute_called_body_keeps_its_place() -> None:
     field, _ = told(RankRequest, product(attributes={"body": {}}))
     assert field == "products.1.attributes.body"

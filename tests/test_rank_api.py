@@ -179,7 +179,7 @@ ONE: dict[str, Any] = {"id": "a", "title": "Rug"}
         ({"query": "rug"}, "missing", "products"),
         ({"query": "rug", "products": []}, "too_short", "products"),
         ({"query": "rug", "products": [ONE | {"id": str(n)} for n in range(1001)]}, "too_long", "products"),
-        ({"query": "rug", "products": [ONE, ONE]}, "duplicate", "products"),
+        ({"query": "rug", "products": [ONE, ONE]}, "duplicate", "products.1.id"),
         ({"query": "rug", "products": [{"title": "Rug"}]}, "missing", "products.0.id"),
         ({"query": "rug", "products": [ONE | {"id": 7}]}, "string_type", "products.0.id"),
         ({"query": "rug", "products": [ONE | {"price": 7}]}, "extra_forbidden", "products.0.price"),

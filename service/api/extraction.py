@@ -23,6 +23,7 @@ from service.api.schemas import (
     ValueAnswer,
     Wire,
     check_nul,
+    check_once,
     check_texts,
     model_name,
 )
@@ -85,11 +86,10 @@ class ExtractRequest(Wire):
             if attribute not in asked:
                 raise PydanticCustomError("not_asked", "it is not among the attributes", where)
             check_nul(entries, field)
-            plain = {entry.strip() for entry in entries}
+            plain = [entry.strip() for entry in entries]
             if "" in plain:
                 raise PydanticCustomError("unreadable", "an entry holds nothing that can be read", where)
-            if len(plain) < len(entries):
-                raise PydanticCustomError("duplicate", "an entry is listed twice", where)
+            check_once(plain, field)
         if sum(map(len, (self.vocabulary or {}).values())) > MAX_ENTRIES:
             raise PydanticCustomError("too_long", f"it has more than {MAX_ENTRIES} entries", {"field": "vocabulary"})
         return self

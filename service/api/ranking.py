@@ -28,6 +28,7 @@ from service.api.schemas import (
     Wire,
     applied_answer,
     check_nul,
+    check_once,
     model_name,
     tell_parts,
 )
@@ -131,8 +132,7 @@ class RankRequest(Wire):
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
-        if len({product.id for product in self.products}) < len(self.products):
-            raise PydanticCustomError("duplicate", "two products have one id", {"field": "products"})
+        check_once((product.id for product in self.products), "products", ".id")
         names = {name for product in self.products for name in product.attributes or ()}
         if len(names) > MAX_NAMES:
             told = {"field": "products", "count": f"{len(names):,}"}

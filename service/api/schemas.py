@@ -187,9 +187,19 @@ def _check_fields(engine: Engine, fields: FieldsByAttribute, attributes: Set[str
 
 def check_texts(text: str, attributes: Sequence[str]) -> None:
     """Raises PydanticCustomError for an attribute listed twice and for a NUL."""
-    if len({attribute.strip() for attribute in attributes}) < len(attributes):
-        raise PydanticCustomError("duplicate", "an attribute is listed twice", {"field": "attributes"})
+    check_once((attribute.strip() for attribute in attributes), "attributes")
     check_nul([text, *attributes], "body")
+
+
+def check_once(texts: Iterable[str], field: str, part: str = "") -> None:
+    """Raises PydanticCustomError for the first of a field's texts, or of such a part of its elements, that was there
+    before.
+    """
+    places: dict[str, int] = {}
+    for again, text in enumerate(texts):
+        if (first := places.setdefault(text, again)) < again:
+            told = {"text": text, "first": f"{field}.{first}{part}", "field": f"{field}.{again}{part}"}
+            raise PydanticCustomError("duplicate", '"{text}" stands at {first}, too; each may be there once', told)
 
 
 def check_nul(texts: Iterable[str], field: str) -> None:
