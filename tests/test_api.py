@@ -135,8 +135,8 @@ BAD: dict[str, tuple[object, str, str | None]] = {
     "temperature NaN": (GOOD | {"temperature": float("nan")}, "finite_number", "temperature"),
     "temperature infinite": (GOOD | {"temperature": float("inf")}, "finite_number", "temperature"),
     "lone surrogate": (b'{"query": "rug \\ud800", "attributes": ["color"]}', "json_invalid", None),
-    "NUL": (GOOD | {"query": "rug\x00"}, "nul", "body"),
-    "NUL in an attribute": (GOOD | {"attributes": ["co\x00lor"]}, "nul", "body"),
+    "NUL": (GOOD | {"query": "rug\x00"}, "nul", "query"),
+    "NUL in an attribute": (GOOD | {"attributes": ["size", "co\x00lor"]}, "nul", "attributes.1"),
     "unknown field": (GOOD | {"topk": 3}, "extra_forbidden", "topk"),
     "unknown field of a lone surrogate": (
         b'{"\\ud800": 1, "query": "a", "attributes": ["b"]}',

@@ -114,7 +114,7 @@ BAD: dict[str, tuple[object, str, str | None]] = {
     "257 attributes": (GOOD | {"attributes": [str(i) for i in range(257)]}, "too_long", "attributes"),
     "blank attribute": (GOOD | {"attributes": ["color", " "]}, "unreadable", "attributes.1"),
     "duplicate attribute": (GOOD | {"attributes": ["color", "color "]}, "duplicate", "attributes.1"),
-    "NUL": (GOOD | {"text": "rug\x00"}, "nul", "body"),
+    "NUL": (GOOD | {"text": "rug\x00"}, "nul", "text"),
     "no text": ({"attributes": ["color"]}, "missing", "text"),
     "a query": (GOOD | {"query": "rug"}, "extra_forbidden", "query"),
     "vocabulary a list": (GOOD | {"vocabulary": ["red"]}, "dict_type", "vocabulary"),
@@ -123,7 +123,7 @@ BAD: dict[str, tuple[object, str, str | None]] = {
     "empty entry": (GOOD | {"vocabulary": {"color": [""]}}, "string_too_short", "vocabulary.color.0"),
     "blank entry": (GOOD | {"vocabulary": {"color": [" "]}}, "unreadable", "vocabulary.color"),
     "long entry": (GOOD | {"vocabulary": {"color": ["a" * 129]}}, "string_too_long", "vocabulary.color.0"),
-    "NUL in an entry": (GOOD | {"vocabulary": {"color": ["r\x00"]}}, "nul", "vocabulary.color"),
+    "NUL in an entry": (GOOD | {"vocabulary": {"color": ["r\x00"]}}, "nul", "vocabulary.color.0"),
     "duplicate entry": (GOOD | {"vocabulary": {"color": ["red", "red "]}}, "duplicate", "vocabulary.color.1"),
     "1,001 entries": (
         GOOD | {"vocabulary": {name: [str(i) for i in range(501)] for name in ("color", "size")}},

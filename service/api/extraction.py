@@ -22,9 +22,10 @@ from service.api.schemas import (
     ModelName,
     ValueAnswer,
     Wire,
+    check_attributes,
     check_nul,
+    check_nuls,
     check_once,
-    check_texts,
     model_name,
 )
 from service.api.state import state
@@ -78,14 +79,15 @@ class ExtractRequest(Wire):
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
-        check_texts(self.text, self.attributes)
+        check_attributes(self.attributes)
+        check_nul(self.text, "text")
         asked = set(self.attributes)
         for attribute, entries in (self.vocabulary or {}).items():
             field = f"vocabulary.{attribute}"
             where = {"field": field}
             if attribute not in asked:
                 raise PydanticCustomError("not_asked", "it is not among the attributes", where)
-            check_nul(entries, field)
+            check_nuls(entries, field)
             plain = [entry.strip() for entry in entries]
             if "" in plain:
                 raise PydanticCustomError("unreadable", "an entry holds nothing that can be read", where)

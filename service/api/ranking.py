@@ -139,7 +139,7 @@ class RankRequest(Wire):
             raise PydanticCustomError(
                 "too_long", f"their attributes must have at most {MAX_NAMES:,} names together, not {{count}}", told
             )
-        check_nul([self.query], "query")
+        check_nul(self.query, "query")
         return self
 
 

@@ -72,7 +72,7 @@ class CohereRequest(Wire):
 
     @model_validator(mode="after")
     def _without_nul(self) -> Self:
-        check_nul([self.query], "query")
+        check_nul(self.query, "query")
         return self
 
 
@@ -100,7 +100,7 @@ class RerankRequest(Wire):
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
-        check_nul([self.query], "query")
+        check_nul(self.query, "query")
         if (self.documents is None) == (self.texts is None):
             raise PydanticCustomError("one_of_two", "give documents or texts, and not both", {"field": "documents"})
         return self

@@ -154,7 +154,8 @@ class WeightsRequest(Wire):
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
-        check_texts(self.query, self.attributes)
+        check_attributes(self.attributes)
+        check_nul(self.query, "query")
         return self
 
     @field_validator("fields", "boost_scale", "boost_floor")
@@ -185,10 +186,10 @@ def _check_fields(engine: Engine, fields: FieldsByAttribute, attributes: Set[str
             raise PydanticCustomError("field_illegal", "of {attribute}: a field name for {engine} is {rule}", told)
 
 
-def check_texts(text: str, attributes: Sequence[str]) -> None:
+def check_attributes(attributes: Sequence[str]) -> None:
     """Raises PydanticCustomError for an attribute listed twice and for a NUL."""
     check_once((attribute.strip() for attribute in attributes), "attributes")
-    check_nul([text, *attributes], "body")
+    check_nuls(attributes, "attributes")
 
 
 def check_once(texts: Iterable[str], field: str, part: str = "") -> None:
@@ -202,10 +203,17 @@ def check_once(texts: Iterable[str], field: str, part: str = "") -> None:
             raise PydanticCustomError("duplicate", '"{text}" stands at {first}, too; each may be there once', told)
 
 
-def check_nul(texts: Iterable[str], field: str) -> None:
-    """Raises PydanticCustomError where one of the texts of a field holds a NUL."""
-    if any("\0" in text for text in texts):
-        raise PydanticCustomError("nul", "a text holds a NUL character", {"field": field})
+def check_nul(text: str, field: str) -> None:
+    """Raises PydanticCustomError where the text of a field holds a NUL."""
+    if "\0" in text:
+        raise PydanticCustomError("nul", "it holds a NUL character; take that out", {"field": field})
+
+
+def check_nuls(texts: Sequence[str], field: str) -> None:
+    """The same for a field that lists texts."""
+    for place, text in enumerate(texts):
+        if "\0" in text:
+            check_nul(text, f"{field}.{place}")
 
 
 class BatchRequest(Wire):
