@@ -72,7 +72,8 @@ WAYS: Mapping[str, tuple[str, bool]] = {
     "text + attributes, equal weights": ("equal", True),
 }
 """By name: whose attribute terms are added, and whether the words that the query has and negates are."""
-WITH_EQUAL = {name: f"{name}, equal weights" for name in ("cosine + attributes", "text + attributes")}
+CONSTANTS = "the bundle's constants"
+WITH_EQUAL = {name: f"{name}, equal weights" for name in ("cosine + attributes", "text + attributes", CONSTANTS)}
 
 
 def bm25(query: str, texts: Sequence[str], *, k1: float = 1.2, b: float = 0.75) -> Scores:
@@ -197,7 +198,9 @@ ByQuery = Mapping[str, NDArray[np.float64]]
 
 
 def by_query(found: Sequence[Features], formula: Formula) -> ByQuery:
-    """Every way, its constants chosen by cross-validation; and the bundle's `formula`, whose constants are given."""
+    """Every way, its constants chosen by cross-validation; and the bundle's `formula`, whose constants are given, also
+    with equal weights in the model's place.
+    """
     queries, gains = [each.query for each in found], [each.gains for each in found]
 
     def of(settings: Iterable[Sequence[Scores]]) -> NDArray[np.float64]:
@@ -216,7 +219,9 @@ def by_query(found: Sequence[Features], formula: Formula) -> ByQuery:
         )
         rows[name] = of([[score(e, attributes or "model", *each) for e in found] for each in settings])
     constants = formula.overlap, formula.exclusion, formula.strength
-    return rows | {"the bundle's constants": of([[score(each, "model", *constants) for each in found]])}
+    for name, attributes in ((CONSTANTS, "model"), (WITH_EQUAL[CONSTANTS], "equal")):
+        rows[name] = of([[score(each, attributes, *constants) for each in found]])
+    return rows
 
 
 def score(each: Features, attributes: str, overlap: float, exclusion: float, strength: float) -> Scores:

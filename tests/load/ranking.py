@@ -52,7 +52,8 @@ def asked(each: JudgedList) -> dict[str, Any]:
 
 def scores_of(answer: dict[str, Any], count: int) -> dict[str, NDArray[np.float64]]:
     """By component the products' values in the order asked, (products,)."""
-    found = {name: np.zeros(count) for name in ("score", "cosine", "near", "overlap", "excluded", "model", "equal")}
+    parts = ("score", "with equal weights", "cosine", "near", "overlap", "excluded", "model", "equal")
+    found = {name: np.zeros(count) for name in parts}
     names = max(1, len(answer["weights"]))
     for result in answer["results"]:
         place = result["index"]
@@ -65,6 +66,9 @@ def scores_of(answer: dict[str, Any], count: int) -> dict[str, NDArray[np.float6
             else:
                 found["model"][place] += term["weight"] * term["match"]
                 found["equal"][place] += term["match"] / names
+                if term["weight"]:
+                    found["with equal weights"][place] += term["value"] / term["weight"] / names - term["value"]
+    found["with equal weights"] += found["score"]
     return found
 
 
@@ -103,6 +107,11 @@ def quality(url: str, data: Path) -> dict[str, Any]:
             for name, attributes in {"text": None, "text and attributes": "model", "equal weights": "equal"}.items()
         }
         rows["gain on equal weights"] = np.subtract(rows["text and attributes"], rows["equal weights"]).tolist()
+        with_equal = [
+            metrics.ndcg(one["with equal weights"], each.gains, top=TOP) for one, each in zip(found, lists, strict=True)
+        ]
+        in_place = np.subtract(rows["the bundle's constants"], with_equal)
+        rows["the bundle's constants: gain on equal weights"] = in_place.tolist()
         negates = [bool(negated_spans(each.query)) for each in lists]
         results[title] = {name: told(values) for name, values in rows.items()}
         if any(negates):
