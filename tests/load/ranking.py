@@ -121,15 +121,15 @@ def quality(url: str, data: Path) -> dict[str, Any]:
     return results
 
 
-def made(number: int, seed: str) -> Iterator[dict[str, Any]]:
-    """So many products of 12 attributes, whose texts no other seed has."""
+def made(number: int, seed: str, values: int = 40) -> Iterator[dict[str, Any]]:
+    """So many products of 12 attributes of so many values, whose texts no other seed has."""
     for place in range(number):
-        values = {name: f"{name} {seed} {(place * 7 + step) % 40}" for step, name in enumerate(ATTRIBUTES)}
+        texts = {name: f"{name} {seed} {(place * 7 + step) % values}" for step, name in enumerate(ATTRIBUTES)}
         color, kind = COLORS[place % 8], KINDS[place // 8 % 8]
         yield {
             "id": str(place),
             "title": f"{seed} {color} {kind} number {place}, with a warranty of two years, made of good material",
-            "attributes": values | {"color": color},
+            "attributes": texts | {"color": color},
         }
 
 
@@ -150,6 +150,14 @@ def speed(url: str, repeats: int) -> dict[str, Any]:
             took["rank"].append(post("/v1/rank", {"query": query, "products": known}))
             took["weights"].append(post("/v1/weights", {"query": f"{query} b", "attributes": [*ATTRIBUTES]}))
         new = [post("/v1/rank", {"query": "red rug", "products": [*made(1000, f"new{n}")]}) for n in range(3)]
+        wanted = {"style": {"modern": 1.0}, "use": {"living room": 1.0}}
+        read = [
+            post(
+                "/v1/rank",
+                {"query": "red rug", "products": [*made(1000, f"read{n}", 1000)], "preferences": wanted},
+            )
+            for n in range(3)
+        ]
         alone = statistics.median(weigh_anew(client) for _ in range(repeats))
         beside = statistics.median(weigh_beside(url, {"query": "red rug", "products": [*made(1000, "beside")]}))
     rank, weights = statistics.median(took["rank"]), statistics.median(took["weights"])
@@ -158,6 +166,7 @@ def speed(url: str, repeats: int) -> dict[str, Any]:
         "weights alone, s": weights,
         "ratio": rank / weights,
         "1,000 new products, s": statistics.median(new),
+        "1,000 new products, titles and two values each embedded, s": statistics.median(read),
         "others' weights alone, s": alone,
         "others' weights beside 1,000 new products, s": beside,
     }
