@@ -4,7 +4,8 @@ The query's weights and stated values come by the way that `/v1/weights` goes, a
 the score is `relevance`'s.
 
 Catalogues name one thing in several ways: what the query states for a name counts for the names that state nothing
-themselves and whose vectors are near enough. Preferences come to the products' names in the same way.
+themselves and whose vectors are near enough, unless words set the two apart. Preferences come to the products' names in
+the same way.
 
 Knows: the order of these steps, what to do when texts cannot be embedded. Does not know: HTTP, the formula.
 """
@@ -12,10 +13,10 @@ Knows: the order of these steps, what to do when texts cannot be embedded. Does 
 import math
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Protocol
 
 import numpy as np
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from service.bundle import Formula
 from service.errors import DeadlineExceeded, ModelFailed, Overloaded
 from service.feedback.keys import attribute_field, plain_value, value_text
+from service.matching.opposites import apart, said
 from service.matching.parsing import Parser, Value
 from service.relevance import Cosine, Product, Read, Scored, Wishes
 from service.telemetry import Telemetry
@@ -150,27 +152,34 @@ class Ranker:
     async def _join(
         self, wishes: Wishes, names: Sequence[str], preferences: Preferences, embed: Embed, turns: Turns
     ) -> None:
-        """Give names of which the query states nothing what it states of their likes, and what is preferred of them."""
+        """Give names of which the query states nothing what it states of their likes, and what is preferred of them.
+
+        A like is near enough and not `apart`.
+        """
         stated = [name for name in names if wishes.wanted(name)]
         others = [name for name in names if not wishes.wanted(name)]
         if not others or not (stated or preferences):
             return
         known = {name: self._plain(name).casefold() for name in {*names, *preferences}}
         places = {text: place for place, text in enumerate(sorted(set(known.values())))}
-        vectors = await embed(list(places))
+        vectors, meant = await embed(list(places)), cache(said)
 
-        def likes(among: Sequence[str]) -> list[tuple[str, str]]:
-            """(other, like) for each of the others that one of these is near enough to."""
+        def likes(among: Sequence[str]) -> Iterator[tuple[str, str]]:
+            """(other, the nearest of its likes) for each of the others that has any among these."""
             if not among:
-                return []
+                return
             own, theirs = (vectors[[places[known[name]] for name in group]] for group in (others, among))
-            cosines = own @ theirs.T
-            best = zip(others, cosines.argmax(axis=1), cosines.max(axis=1), strict=True)
-            return [(name, among[place]) for name, place, cosine in best if cosine >= self._formula.join]
+            for name, cosines in zip(others, own @ theirs.T, strict=True):
+                nearest_first = np.argsort(-cosines, kind="stable")[: np.count_nonzero(cosines >= self._formula.join)]
+                for like in (among[place] for place in nearest_first):
+                    if not apart(meant(known[name]), meant(known[like])):
+                        yield name, like
+                        break
 
-        for name, like in likes(stated):
+        for name, like in await turns.collect(likes(stated)):
             wishes.borrow(name, like)
-        found = {name: like for name, like in likes([*preferences]) if not wishes.wanted(name)}
+        preferred = await turns.collect(likes([*preferences]))
+        found = {name: like for name, like in preferred if not wishes.wanted(name)}
         wanted = {like: await turns.collect(wishes.preferring(preferences[like])) for like in set(found.values())}
         for name, like in found.items():
             wishes.prefer(name, wanted[like])

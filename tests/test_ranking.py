@@ -113,6 +113,33 @@ def test_a_preference_counts_for_names_that_mean_the_same(tokenizer: Tokenizer, 
     run(work)
 
 
+def test_nothing_counts_for_names_of_another_side_however_near(tokenizer: Tokenizer, parser: Parser) -> None:
+    products = [Product("rug", {"color": "red", "secondary color": "red"})]
+    near = Directions({"color": 0.0, "secondary color": 0.0})
+
+    async def work() -> None:
+        found = await ranker(tokenizer, parser, near).rank("red rug", products)
+        assert matches(found).keys() == {(0, "color")}
+        one = ranker(tokenizer, parser, near, States(tokenizer, "nothing"))
+        found = await one.rank("big rug", products, preferences={"color": {"red": 1.0}})
+        assert matches(found).keys() == {(0, "color")}
+
+    run(work)
+
+
+def test_the_nearest_name_that_is_not_apart_is_the_one_that_counts(tokenizer: Tokenizer, parser: Parser) -> None:
+    near = Directions({"color": 0.0, "product colour": 0.1, "secondary color": 0.05, "material": 1.5})
+    preferences = {"secondary color": {"blue": 1.0}, "color": {"red": 1.0}}
+
+    async def work() -> None:
+        one = ranker(tokenizer, parser, near, States(tokenizer, "nothing"))
+        products = [Product("rug", {"product_colour": color}) for color in ("blue", "red")]
+        found = await one.rank("big rug", products, preferences=preferences)
+        assert [each.index for each in found.products] == [1, 0]
+
+    run(work)
+
+
 def test_names_are_compared_only_where_something_can_be_joined(tokenizer: Tokenizer, parser: Parser) -> None:
     async def work() -> None:
         embedder = Directions(NAMES)
