@@ -5,7 +5,8 @@ the score is `relevance`'s.
 
 Catalogues name one thing in several ways: what the query states for a name counts for the names that state nothing
 themselves and whose vectors are near enough, unless words set the two apart. Preferences come to the products' names in
-the same way.
+the same way. Where the model reads the same words for two sides ("output voltage", "input voltage"), they count for the
+one that the query is on.
 
 Knows: the order of these steps, what to do when texts cannot be embedded. Does not know: HTTP, the formula.
 """
@@ -25,9 +26,9 @@ from numpy.typing import NDArray
 from service.bundle import Formula
 from service.errors import DeadlineExceeded, ModelFailed, Overloaded
 from service.feedback.keys import attribute_field, plain_value, value_text
-from service.matching.opposites import apart, said
+from service.matching.opposites import alike_but_for_sides, apart, aside, said
 from service.matching.parsing import Parser, Value
-from service.relevance import Cosine, Product, Read, Scored, Wishes
+from service.relevance import Cosine, Product, Read, Scored, Stated, Wishes
 from service.telemetry import Telemetry
 from service.turns import Turns
 from service.weighting import Weigher, Weighting, rescaled, wanted_by
@@ -121,8 +122,10 @@ class Ranker:
             )
             degraded = weighting.degraded
             wishes.weigh({found.attribute: found.weight for found in weighting.attributes})
-            for found in (*weighting.attributes, *weighting.hidden):  # a hidden one lends what is stated of it
-                wishes.state(found.attribute, found.values)
+            weighed = [*weighting.attributes, *weighting.hidden]  # a hidden one lends what is stated of it
+            overruled = {*self._overruled(query, {found.attribute: found.values for found in weighed})}
+            for found in weighed:
+                wishes.state(found.attribute, () if found.attribute in overruled else found.values)
                 wishes.name(found.attribute, self._plain(found.attribute))
                 await turns.rest()
         await turns.collect(wishes.measure({name: self._plain(name) for name in names}, products))
@@ -148,6 +151,15 @@ class Ranker:
             raise DeadlineExceeded("the answer was ready too late for the request's time")
         ranked = sorted(map(RankedProduct, range(len(scored)), scored), key=lambda each: -each.scored.score)
         return Ranking(tuple(ranked), weighting, degraded)
+
+    def _overruled(self, query: str, stated: Mapping[str, Sequence[Stated]]) -> Iterator[str]:
+        """The names that are aside of the query, where it states their words of a like name that is not."""
+        asked, says = said(query), {name: said(self._plain(name)) for name, values in stated.items() if values}
+        meant = [name for name in says if not aside(says[name], asked)]
+        for name in says.keys() - set(meant):
+            like = (other for other in meant if alike_but_for_sides(says[name], says[other]))
+            if any(_overlap(stated[name], stated[other]) for other in like):
+                yield name
 
     async def _join(
         self, wishes: Wishes, names: Sequence[str], preferences: Preferences, embed: Embed, turns: Turns
@@ -189,6 +201,11 @@ class Ranker:
         listed = list(dict.fromkeys(texts))
         vectors = dict(zip(listed, await self._embedder.vectors(listed, deadline=by), strict=True))
         return lambda one, other: float(vectors[one] @ vectors[other])
+
+
+def _overlap(some: Sequence[Stated], others: Sequence[Stated]) -> bool:
+    """Whether any two of these values share words."""
+    return any(start < last and first < end for _, start, end, _ in some for _, first, last, _ in others)
 
 
 def _learn(wishes: Wishes, weighting: Weighting | None, preferred: Iterable[str]) -> None:

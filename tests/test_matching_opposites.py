@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.matching.opposites import LONGEST_FIRST, apart, said
+from service.matching.opposites import LONGEST_FIRST, apart, aside, said
 
 NAMES = st.lists(st.sampled_from([*LONGEST_FIRST, "usb 2.0", "brand", "产品"]), max_size=5).map(" ".join)
 
@@ -51,6 +51,20 @@ def test_a_word_that_is_taken_for_granted_sets_nothing_apart(one: str, other: st
 @pytest.mark.parametrize("name", ["laptop", "desktop", "formaldehyde", "backpack", "endurance", "blackboard", "pinout"])
 def test_no_part_of_a_word_is_a_side(name: str) -> None:
     assert said(name) == said("thing")
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "expected"),
+    [
+        ("input voltage", "power adapter output voltage 12V", True),
+        ("output voltage", "power adapter output voltage 12V", False),
+        ("shipping weight", "5 lb dumbbell", True),
+        ("weight", "shipping weight 5 lb", False),  # it says no side
+        ("front camera", "phone with front and rear camera", True),  # a query that says both sides is on none
+    ],
+)
+def test_a_name_is_aside_where_it_says_a_side_that_the_query_is_not_on(name: str, query: str, expected: bool) -> None:
+    assert aside(said(name), said(query)) is expected
 
 
 @given(one=NAMES, other=NAMES)

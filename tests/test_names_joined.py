@@ -88,3 +88,28 @@ def test_names_that_mean_the_same_are_one(client: TestClient, one: str, other: s
 def test_names_that_mean_something_else_are_two(client: TestClient, one: str, other: str) -> None:
     assert not joined(client, one, other)
     assert not joined(client, other, one)
+
+
+@pytest.mark.parametrize(
+    ("query", "meant", "other", "value"),
+    [
+        ("power adapter output voltage 12V", "output voltage", "input voltage", "12 V"),
+        ("5 lb dumbbell", "weight", "shipping weight", "5 lb"),
+        ("tv stand min price 50", "min_price", "max_price", "50"),
+    ],
+)
+def test_what_is_read_for_two_sides_counts_for_the_one_that_the_query_is_on(
+    client: TestClient, query: str, meant: str, other: str, value: str
+) -> None:
+    products = [{"id": name, "title": "Thing", "attributes": {name: value}} for name in (other, meant)]
+    body = {"query": query, "products": products, "explain": True}
+    results = client.post("/v1/rank", json=body).json()["results"]
+    terms = {found["id"]: [term.get("attribute") for term in found["terms"]] for found in results}
+    assert (meant in terms[meant], other in terms[other]) == (True, False)
+
+
+def test_what_is_read_for_one_side_alone_counts_for_it(client: TestClient) -> None:
+    products = [{"id": "a", "title": "Dumbbell", "attributes": {"shipping weight": "5 lb"}}]
+    body = {"query": "5 lb dumbbell", "products": products, "explain": True}
+    [result] = client.post("/v1/rank", json=body).json()["results"]
+    assert "shipping weight" in [term.get("attribute") for term in result["terms"]]

@@ -7,7 +7,9 @@ An embedding puts side by side what stands in the same sentences, opposites befo
 - where both say what is asked for (`ASKED`), and not the same: "canopy color", "canopy material";
 - where both have numbers, and not the same: "usb 2.0 ports", "usb 3.0 ports".
 
-Knows: these words, English and Chinese, written by hand. Does not know: embeddings, queries, products.
+A query is on sides as a name is.
+
+Knows: these words, English and Chinese, written by hand. Does not know: embeddings, models, products.
 """
 
 import re
@@ -136,7 +138,20 @@ def said(name: str) -> Said:
 
 def apart(one: Said, other: Said) -> bool:
     """Whether two names that say this mean different things."""
-    return one.sides != other.sides or _differ(one.asked, other.asked) or _differ(one.numbers, other.numbers)
+    return one.sides != other.sides or not alike_but_for_sides(one, other)
+
+
+def aside(name: Said, query: Said) -> bool:
+    """Whether the name says a side that the query is not on: "shipping weight" beside "5 lb dumbbell".
+
+    A first side is none to be aside of: it is often not said.
+    """
+    return any(side and side != asked for side, asked in zip(name.sides, query.sides, strict=True))
+
+
+def alike_but_for_sides(one: Said, other: Said) -> bool:
+    """Whether nothing but their sides may set the two apart."""
+    return not _differ(one.asked, other.asked) and not _differ(one.numbers, other.numbers)
 
 
 def _differ(one: Set[object], other: Set[object]) -> bool:
