@@ -28,8 +28,9 @@ from service.errors import DeadlineExceeded, ModelFailed, Overloaded
 from service.feedback.keys import attribute_field, plain_value, value_text
 from service.matching.opposites import alike_but_for_sides, apart, aside, said
 from service.matching.parsing import Parser, Value
+from service.matching.products import Cosine, Product, Read
 from service.matching.sentence import Stated
-from service.relevance import Cosine, Product, Read, Scored, Wishes
+from service.relevance import Scored, Wishes
 from service.telemetry import Telemetry
 from service.turns import Turns
 from service.weighting import Weigher, Weighting, rescaled, wanted_by

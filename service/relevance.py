@@ -29,9 +29,10 @@ from typing import NamedTuple
 
 from service.bundle import Formula
 from service.matching import unread, wording
-from service.matching.agreement import with_cosine, without_cosine
+from service.matching.agreement import without_cosine
 from service.matching.negation import CUES, denied_words, merged, negated_spans, outside, resisted_spans
-from service.matching.parsing import MOST_ELEMENTS, Found, Parser, Value, Wanted
+from service.matching.parsing import Parser, Value
+from service.matching.products import UNWANTED, Compared, Cosine, Liked, Product, Read, Wish, plain_text
 from service.matching.sentence import Sentence, Stated
 from service.matching.unread import Unread
 
@@ -42,106 +43,6 @@ SAYING_YES = wording.listed(
 YES, NO = "yes", "no"
 EXACT = 0.15
 """Set by hand: too few judged queries have such words to fit it."""
-MOST_TEXT = 20_000
-"""Characters of a product's text."""
-UNWANTED = -1
-"""The choice of all that is not wanted."""
-
-Cosine = Callable[[str, str], float]
-"""The cosine of two texts' embeddings."""
-
-
-class Product(NamedTuple):
-    """A title, if it has one, and its values by the attributes' names."""
-
-    title: str
-    attributes: Mapping[str, Value]
-
-    @property
-    def text(self) -> str:
-        """What is read of it as a text, `MOST_TEXT` characters at most: the title, or else its values."""
-        return (self.title.strip() or _written(self.attributes.values()))[:MOST_TEXT]
-
-
-def _written(values: Iterable[Value]) -> str:
-    """The values as one text; of many the first."""
-    texts: list[str] = []
-    room = MOST_TEXT
-    for value in values:
-        texts.append(_plain(value)[:room])
-        room -= len(texts[-1]) + 1
-        if room <= 0:
-            break
-    return " ".join(texts)
-
-
-def _plain(value: Value) -> str:
-    """As people write it: the elements of a list with commas between them."""
-    return ", ".join(map(str, value[:MOST_ELEMENTS])) if isinstance(value, list) else str(value)
-
-
-class Wish(NamedTuple):
-    """Something wanted of an attribute, and how much it counts, in [-1, 1]: below 0 its contrary is wanted.
-
-    Those of one `choice` are alternatives, those of `UNWANTED` must all be missing.
-    """
-
-    text: str
-    share: float
-    wanted: Wanted
-    choice: int = 0
-
-
-class Compared(NamedTuple):
-    """A product's value of an attribute of which something is wanted.
-
-    `settled` says how well it agrees with each wish, None where that hangs on a cosine.
-    """
-
-    attribute: str
-    value: Value
-    found: Found
-    wishes: tuple[Wish, ...]
-    settled: tuple[float | None, ...]
-
-    @property
-    def text(self) -> str:
-        """What is embedded of it: a text, or the elements of a list as one; "" for another value."""
-        return _plain(self.value) if isinstance(self.value, str | list) else ""
-
-    def match(self, cosine: Cosine) -> tuple[float, tuple[str, ...]]:
-        """In [-1, 1], and the wish of each choice that decided it. Of no text the cosine is 0."""
-        decided: dict[int, tuple[float, str]] = {}
-        for wish, settled in zip(self.wishes, self.settled, strict=True):
-            if settled is None:
-                settled = with_cosine(wish.wanted, self.found, cosine(wish.text, self.text) if self.text else 0.0)
-            agreed, before = wish.share * settled, decided.get(wish.choice)
-            if not before or (agreed < before[0] if wish.choice == UNWANTED else agreed > before[0]):
-                decided[wish.choice] = agreed, wish.text
-        agrees, texts = zip(*decided.values(), strict=True)
-        return sum(agrees) / len(agrees), texts
-
-
-class Liked(NamedTuple):
-    """A product's value that people choose more often than others, or less; `value` is what it adds to the score."""
-
-    attribute: str
-    found: Value
-    value: float
-
-
-class Read(NamedTuple):
-    """A product, its text and what of it is wanted, as far as that can be told without an embedding."""
-
-    text: str
-    compared: tuple[Compared, ...]
-    liked: tuple[Liked, ...] = ()
-    excluded: float = 0.0
-
-    def texts(self) -> Iterator[str]:
-        """Every text whose embedding the score needs."""
-        yield self.text
-        yield from (each.text for each in self.compared if None in each.settled and each.text)
 
 
 class Term(NamedTuple):
@@ -332,7 +233,7 @@ class Wishes:
         said = [(frozenset(wording.words(outside(text, spans))), frozenset(denied_words(text, spans)))]
         words = frozenset().union(*self._unwanted)
         for name, value in attributes.items():
-            plain = _plain(value).casefold() if name not in compared else ""
+            plain = plain_text(value).casefold() if name not in compared else ""
             if any(word in plain for word in words):
                 found = self._parser.found(value)
                 said.append((found.words - found.resisted, found.denied | found.resisted))

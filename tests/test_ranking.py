@@ -13,10 +13,10 @@ from service.bundle import Formula
 from service.errors import BadInput, DeadlineExceeded, Overloaded
 from service.inflight import InFlight
 from service.matching.parsing import Found, Parser, Value
+from service.matching.products import Product
 from service.matching.units import Units
 from service.prior import Prior
 from service.ranking import Preferences, Ranker, Ranking, attributes_of
-from service.relevance import Product
 from service.scoring import RowScores
 from service.telemetry import Telemetry
 from service.text import Row, Tokenizer

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from service.bundle import Formula
 from service.matching.parsing import Parser, Value
+from service.matching.products import Product
 from service.matching.units import Units
-from service.relevance import Product, Scored, Wishes
+from service.relevance import Scored, Wishes
 
 FORMULA = Formula(overlap=0.1, exclusion=0.2, strength=0.5, join=0.8)
 

@@ -26,8 +26,9 @@ from model_export.benchmark.products import JudgedList
 from model_export.records import Record
 from service.bundle import Formula
 from service.matching.parsing import Parser
+from service.matching.products import Product, Read
 from service.matching.wording import words
-from service.relevance import EXACT, Product, Read, Scored, Wishes
+from service.relevance import EXACT, Scored, Wishes
 
 TOP = 10
 FOLDS = 5

@@ -37,8 +37,8 @@ from service.api.state import state
 from service.bundle import Bundle
 from service.feedback.shown import MOST_PRODUCTS
 from service.matching.parsing import Value
+from service.matching.products import Product
 from service.ranking import RankedProduct, Ranking
-from service.relevance import Product
 
 MAX_PRODUCTS, MAX_PRODUCT_ATTRIBUTES = 1_000, 200
 MAX_NAMES = 2_000

@@ -24,8 +24,8 @@ from service.api.direct import WhileConnected, counted
 from service.api.ranking import MAX_PRODUCT_ATTRIBUTES, MAX_PRODUCTS, AnyValue, known_values
 from service.api.schemas import Attribute, Query, Wire, check_nul
 from service.api.state import state
+from service.matching.products import MOST_TEXT, Product
 from service.ranking import Ranking
-from service.relevance import MOST_TEXT, Product
 
 STEEPNESS, MIDDLE = 6.0, 0.5
 """Of the logistic function: a score of `MIDDLE` becomes a half."""

@@ -13,8 +13,8 @@ from service.errors import BadInput
 from service.feedback import keys, shown
 from service.feedback.shown import Shown, ShownProduct
 from service.matching.parsing import Value
+from service.matching.products import Product
 from service.ranking import RankedProduct
-from service.relevance import Product
 from service.weighting import Weighting
 
 OFF = "feedback is off in this service, so it knows nobody; RANKER_FEEDBACK turns it on"

@@ -34,11 +34,11 @@ from service.feedback.ubi import Rules
 from service.inflight import InFlight
 from service.keeping import dynamics_options, feedback_limits
 from service.matching.parsing import Parser
+from service.matching.products import Product
 from service.matching.units import Units
 from service.model import open_model
 from service.prior import open_prior
 from service.ranking import Ranker
-from service.relevance import Product
 from service.settings import Settings
 from service.telemetry import Telemetry
 from service.text import Tokenizer

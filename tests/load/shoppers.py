@@ -17,7 +17,7 @@ from model_export import config as configuration
 from model_export.__main__ import SHIPPED
 from model_export.benchmark import products
 from model_export.benchmark.products import JudgedList
-from service.relevance import Product
+from service.matching.products import Product
 
 EXPONENT = 0.7
 """How fast the sight of places falls (as in Joachims et al. 2017, where 1 and less is usual)."""
