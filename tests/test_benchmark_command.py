@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import re
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -24,6 +25,8 @@ SOURCES: dict[str, dict[str, Any]] = {
     "queries": {"reader": "queryner", "train": "queries.jsonl", "dev": "queries.jsonl"},
     "titles": {"reader": "titles", "train": "titles.jsonl", "keep_aside": 0.5},
     "kinds": {"reader": "taxonomy", "train": "kinds", "keep_aside": 0.5},
+    "made": {"reader": "taxonomy_values", "train": "kinds", "keep_aside": 0.5},
+    "none": {"reader": "taxonomy_values", "train": "kinds again"},
     "shop": {"reader": "catalogue", "train": "chorus", "keep_aside": 0.5},
     "missing": {"reader": "titles", "train": "missing.jsonl"},
     "mine": {"reader": "jsonl", "train": "mine.jsonl", "keep_aside": 0.5},
@@ -52,6 +55,7 @@ def write_data(folder: Path) -> None:
     write_lines(folder / "kinds" / "attributes.jsonl.gz", attributes)
     kinds = [{"id": str(n), "path": [" ".join(pair)], "attributes": [names[n % 6]]} for n, pair in enumerate(pairs)]
     write_lines(folder / "kinds" / "categories.jsonl.gz", kinds)
+    shutil.copytree(folder / "kinds", folder / "kinds again")
     mine = [{"query": " ".join(pair), "attributes": ["color", "price"], "gains": [1, 0]} for pair in pairs]
     write_lines(folder / "mine.jsonl", mine)
     write_lines(folder / "kept.jsonl", mine)
@@ -101,6 +105,7 @@ def test_every_suite_that_has_data_is_measured(found: dict[str, Any]) -> None:
         "applicability, kinds, en",
         "calibration, kinds",
         "fill and spread, shop",
+        "composed queries, made",
         "as asked, mine",
         "calibration, mine",
         "ranking products, chorus",
@@ -113,6 +118,7 @@ def test_what_has_no_data_is_named(found: dict[str, Any]) -> None:
     assert "names.zh-CN.json.gz" in named
     assert "esci" in named
     assert "kept: no query of its dev half" in named
+    assert "none: its dev half holds nothing to ask" in named
     assert "shop, asked by titles" in named
     assert "other names" in named  # to a network without pretraining all names are alike
 
@@ -129,6 +135,7 @@ def test_baselines_stand_beside_what_they_are_for(found: dict[str, Any]) -> None
     suites = found["suites"]
     mention = {"equal weights", "type frequency", "prior", "pretrained cosine"}
     assert set(suites["mention, queries"]["nDCG"]["baselines"]) == mention
+    assert set(suites["composed queries, made"]["top-1"]["baselines"]) == mention
     kinds = {"equal weights", "type frequency", "pretrained cosine", "frequency and cosine"}
     assert set(suites["applicability, kinds, en"]["nDCG"]["baselines"]) == kinds
     assert set(suites["fill and spread, shop"]["nDCG"]["baselines"]) == kinds | {"mean gain"}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from model_export import baselines as compared
 from model_export import evaluation, pretrained, sources
-from model_export.benchmark import applicability, kinds, mentions, products, ranking, splits, values
+from model_export.benchmark import applicability, composed, kinds, mentions, products, ranking, splits, values
 from model_export.benchmark.applicability import CHINESE, LANGUAGES, frequency_and_cosine, in_language
 from model_export.benchmark.calibration import calibration
 from model_export.benchmark.judge import Answer, Judge, Remembered, Vectors
@@ -36,7 +36,7 @@ from service.matching.units import Units
 OTHERS = "others"
 """The group of sources of every reader without a suite of its own."""
 MOST_ASKED = 2_000
-"""So many queries of such a source are asked, drawn by the config's seed."""
+"""So many queries of such a source, or of composed ones, are asked, drawn by the config's seed."""
 NO_DEV = "its dev half holds nothing to ask: give it `dev` or `keep_aside`"
 
 
@@ -116,6 +116,8 @@ def run(setting: Setting) -> Findings:
     trained = kinds.trained_on(setting.config) if by_reader["catalogue"] else set()
     for name, source in by_reader["catalogue"].items():
         _kinds(setting, name, source, trained, found)
+    for name, source in by_reader["taxonomy_values"].items():
+        _composed(setting, name, source, found)
     for name, source in by_reader[OTHERS].items():
         _as_asked(setting, name, source, found)
     if isinstance(setting.judge, Judge):
@@ -147,7 +149,8 @@ def _ranking(setting: Setting, judge: Judge, found: Findings) -> None:
 
 def _by_reader(config: Config, found: Findings) -> dict[str, dict[str, Source]]:
     """The sources whose files are there, by reader and name; notes the others, and the hashes of these."""
-    groups: dict[str, dict[str, Source]] = {"queryner": {}, "titles": {}, "taxonomy": {}, "catalogue": {}, OTHERS: {}}
+    own = ("queryner", "titles", "taxonomy", "taxonomy_values", "catalogue")
+    groups: dict[str, dict[str, Source]] = {reader: {} for reader in (*own, OTHERS)}
     for name, source in config.sources.items():
         missing = [path for path in source.paths if not (config.data / path).exists()]
         if missing:
@@ -246,6 +249,23 @@ def _kinds(setting: Setting, name: str, source: Source, trained: Set[kinds.Name]
             found.left_out.append(f"fill and spread, {title}: no kind that training never saw can be asked about")
 
 
+def _composed(setting: Setting, name: str, source: Source, found: Findings) -> None:
+    train, asked = composed.halves(setting.config, source)
+    asked = _some(setting.config, name, asked)
+    if asked:
+        title = f"composed queries, {name}"
+        found.suites[title] = mentions.mention(setting.predictions(asked, title), setting.baselines(train, asked))
+    else:
+        found.left_out.append(f"{name}: {NO_DEV}")
+
+
+def _some(config: Config, name: str, asked: list[Record]) -> list[Record]:
+    """At most `MOST_ASKED` of them."""
+    if len(asked) <= MOST_ASKED:
+        return asked
+    return random.Random(f"{config.seed}/{name}").sample(asked, MOST_ASKED)
+
+
 def _as_asked(setting: Setting, name: str, source: Source, found: Findings) -> None:
     """The dev queries of a source with the attributes that it holds beside them."""
     config = setting.config
@@ -253,8 +273,7 @@ def _as_asked(setting: Setting, name: str, source: Source, found: Findings) -> N
     if not asked:
         found.left_out.append(f"{name}: no query of its dev half has attributes of which some matter and some do not")
         return
-    if len(asked) > MOST_ASKED:
-        asked = random.Random(f"{config.seed}/{name}").sample(asked, MOST_ASKED)
+    asked = _some(config, name, asked)
     predictions = setting.predictions(asked, f"as asked, {name}")
     beside = setting.baselines(list(sources.half_of(config, source, "train")), asked)
     found.suites[f"as asked, {name}"] = mentions.mention(predictions, beside)
