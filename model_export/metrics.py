@@ -169,3 +169,27 @@ def auc_of(scores: ArrayLike, positive: ArrayLike) -> Statistic:
         return np.asarray(np.divide(won, pairs, out=np.full(len(counts), np.nan), where=pairs > 0))
 
     return area
+
+
+def rank_correlation_of(one: ArrayLike, other: ArrayLike) -> Statistic:
+    """Spearman's correlation of two values a member. Equal values share the mean of their ranks, which resamples keep.
+
+    NaN where a resample has one rank alone.
+    """
+    x, y = _ranks(one), _ranks(other)
+
+    def correlation(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        shares = counts / counts.sum(axis=1, keepdims=True)
+        means = shares @ x, shares @ y
+        squares = (shares @ x**2 - means[0] ** 2) * (shares @ y**2 - means[1] ** 2)
+        covariance, unknown = shares @ (x * y) - means[0] * means[1], np.full(len(counts), np.nan)
+        return np.asarray(np.divide(covariance, np.sqrt(squares), out=unknown, where=squares > 1e-20))
+
+    return correlation
+
+
+def _ranks(values: ArrayLike) -> NDArray[np.float64]:
+    """Between -0.5 and 0.5."""
+    _, group, size = np.unique(np.asarray(values, float), return_inverse=True, return_counts=True)
+    ranks = size.cumsum() - (size - 1) / 2
+    return np.asarray((ranks[group] - 0.5) / max(len(group), 1) - 0.5)

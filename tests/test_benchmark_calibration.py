@@ -40,6 +40,12 @@ def test_entropy_tells_when_the_wrong_are_the_unsure() -> None:
     assert calibration([sure, sure, unsure], [0, 1, 2], temperature=1.0)["entropy tells wrong, AUC"].value == 1
 
 
+def test_entropy_tells_how_good_the_order_is_when_the_unsure_are_the_worse() -> None:
+    sure, unsure = predicted([5, 0], [1, 0]), predicted([1, 0], [0, 1])
+    found = calibration([sure, unsure], [0, 1], temperature=1.0)["entropy tells low nDCG, Spearman"]
+    assert found.value == pytest.approx(1)
+
+
 def test_what_ranks_nothing_has_no_say() -> None:
     part = [predicted([5, 0], [1, 0]), predicted([5, 0], [1, 1])]
     found = calibration(part, [0, 1], temperature=1.0)

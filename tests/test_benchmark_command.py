@@ -147,7 +147,8 @@ def test_calibration_is_told_beside_what_it_is_where_no_query_has_a_say_in_its_o
     told = {name: suite for name, suite in found["suites"].items() if name.startswith("calibration")}
     assert len(told) == 3
     for suite in told.values():
-        assert list(suite) == ["ECE", "ECE, T cross-validated", "entropy tells wrong, AUC"]
+        told_by_entropy = ["entropy tells wrong, AUC", "entropy tells low nDCG, Spearman"]
+        assert list(suite) == ["ECE", "ECE, T cross-validated", *told_by_entropy]
         assert suite["ECE"]["n"] == suite["ECE, T cross-validated"]["n"]
     assert "<td>ECE, T cross-validated</td>" in (out / command.PAGE).read_text(encoding="utf-8")
 

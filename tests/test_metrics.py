@@ -196,3 +196,18 @@ def test_the_calibration_error_of_a_sample_is_the_plain_one(points: list[tuple[f
 
 def test_the_area_under_the_curve_counts_ties_half() -> None:
     assert of_itself(metrics.auc_of([3, 1, 2, 1], [True, True, False, False]), 4) == pytest.approx((2 + 0 + 0.5) / 4)
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [([1, 4, 9, 16], 1), ([0, -1, -2, -3], -1), ([1, 2, 3, 3], 0.94868), ([5, 5, 5, 5], float("nan"))],
+)
+def test_a_rank_correlation_looks_at_the_order_alone(other: list[float], expected: float) -> None:
+    found = of_itself(metrics.rank_correlation_of([1, 2, 3, 4], other), 4)
+    assert found == pytest.approx(expected, nan_ok=True, abs=1e-5)
+
+
+def test_a_rank_correlation_counts_members_as_often_as_a_resample_holds_them() -> None:
+    once = metrics.rank_correlation_of([1, 2, 3], [1, 3, 2])
+    assert float(once(np.array([[2.0, 2.0, 2.0]]))[0]) == pytest.approx(0.5)
+    assert float(once(np.array([[1.0, 1.0, 0.0]]))[0]) == pytest.approx(1)

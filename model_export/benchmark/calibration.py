@@ -1,7 +1,7 @@
 """Whether the weights mean what they say.
 
 Knows: calibration error before and after the bundle's temperature and at one that was fitted on other queries, entropy
-against being right. Does not know: models, plots, which queries are in a fold.
+against being right and against nDCG. Does not know: models, plots, which queries are in a fold.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ CROSS_VALIDATED = "ECE, T cross-validated"
 def calibration(predictions: Sequence[Prediction], folds: Sequence[int], *, temperature: float) -> Suite:
     """The error of the top weight (10 bins) at the bundle's temperature, at 1 beside it; the same where each of the
     `folds`, one a prediction, has the temperature that fits the other folds; and how well entropy tells a wrong first
-    attribute from a right one (AUC; 0.5 tells nothing).
+    attribute from a right one (AUC; 0.5 tells nothing) and a low nDCG from a high one (Spearman; 0 tells nothing).
 
     The bundle's one temperature was fitted on these very queries, among those of all sources. Those of the folds are
     fitted on these predictions alone. The queries are divided once, and intervals hold the temperatures fixed.
@@ -32,11 +32,15 @@ def calibration(predictions: Sequence[Prediction], folds: Sequence[int], *, temp
     of_others = metrics.calibration_error_of(*_cross_validated(predictions, folds))
     ranking = [p for p in predictions if p.record.ranks]
     entropies = [scoring.entropy(scoring.softmax(p.logits.tolist(), temperature)) for p in ranking]
+    lost = [-metrics.ndcg(p.logits, p.record.gains) for p in ranking]
     wrong = np.array([metrics.first_is_relevant(p.logits, p.record.gains) for p in ranking]) == 0
     return {
         "ECE": measure.measured(error, len(ranking), {"at T = 1": before}),
         CROSS_VALIDATED: measure.measured(of_others, len(ranking)),
         "entropy tells wrong, AUC": measure.measured(metrics.auc_of(entropies, wrong), len(ranking)),
+        "entropy tells low nDCG, Spearman": measure.measured(
+            metrics.rank_correlation_of(entropies, lost), len(ranking)
+        ),
     }
 
 
