@@ -60,8 +60,9 @@ def test_a_moved_bundle_keeps_its_version(folder: Path, tmp_path_factory: pytest
     assert open_bundle(moved).version == open_bundle(folder).version
 
 
-def test_the_shipped_cpu_file_is_small(bundle: Bundle) -> None:
-    assert bundle.paths["cpu"].stat().st_size <= 30_000_000
+@pytest.mark.parametrize(("role", "most"), [("cpu", 30_000_000), ("gpu", 50_000_000)])
+def test_the_shipped_graphs_are_small(bundle: Bundle, role: str, most: int) -> None:
+    assert bundle.paths[role].stat().st_size <= most
 
 
 def test_the_shipped_manifest_names_data_and_licences(bundle: Bundle) -> None:
