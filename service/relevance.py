@@ -28,16 +28,16 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from service.bundle import Formula
-from service.matching import unread, wording
+from service.matching import measures, owners, settling, wording
 from service.matching.agreement import without_cosine
+from service.matching.measures import Measure
 from service.matching.negation import CUES, denied_words, merged, negated_spans, outside, resisted_spans
-from service.matching.parsing import Parser, Value
+from service.matching.parsing import Found, Parser, Value
 from service.matching.products import UNWANTED, Compared, Cosine, Liked, Product, Read, Wish, plain_text
-from service.matching.sentence import Sentence, Stated
-from service.matching.unread import Unread
+from service.matching.sentence import Said, Sentence, Stated
 
 SAYING_YES = wording.listed(
-    "available can doe has have include included is needed required support supported with 是 否 有"
+    "available can contain doe has have include included is needed required support supported with 是 否 有"
 )
 """Of the name of a yes or no, what says nothing of what it asks."""
 YES, NO = "yes", "no"
@@ -93,7 +93,7 @@ class Wishes:
         self._unwanted, self._said = self._sentence.unwanted(), self._sentence.said()
         self._wishes: dict[str, tuple[Wish, ...]] = {}
         self._flags: dict[str, Wish] = {}
-        self._stated: list[tuple[int, int]] = []
+        self._stated: dict[str, Sequence[Said]] = {}
         self._preferred: set[str] = set()
         self._weights: Mapping[str, float] = {}
         self._liking: Callable[[str, Value], float] | None = None
@@ -104,7 +104,10 @@ class Wishes:
 
     def state(self, attribute: str, values: Sequence[Stated]) -> None:
         """Want what the query states: (text, start, end, confidence) of each value."""
-        self._stated += [(start, end) for _, start, end, _ in values]
+        self._want(attribute, [*self._sentence.values(values)])
+
+    def _want(self, attribute: str, values: Sequence[Said]) -> None:
+        self._stated[attribute] = values
         self._wishes[attribute] = tuple(
             Wish(
                 each.text,
@@ -112,7 +115,7 @@ class Wishes:
                 self._parser.wanted(each.text, negated=each.negated),
                 UNWANTED if each.negated else each.choice,
             )
-            for each in self._sentence.values(values)
+            for each in values
         )
 
     def name(self, attribute: str, plain: str) -> None:
@@ -127,26 +130,32 @@ class Wishes:
             elif yes <= denies and no <= affirms:
                 self._flags[attribute] = Wish(NO, 1.0, self._parser.wanted(NO))
 
-    def unread(self) -> list[Unread]:
-        """The query's quantities, with those of which an attribute is wanted already."""
-        taken = (*self._stated, *self._sentence.spans)
-        return unread.read(self._sentence.text, self._sentence.quantities, taken, self._parser.units.by_spelling)
-
     def measure(self, plain: Mapping[str, str], products: Iterable[Product]) -> Iterator[None]:
-        """Want a quantity that is `unread` of the attribute whose own it is; `plain` is how each reads.
+        """Want each quantity of the attributes whose own it is, by what the products have; `plain` is how names read.
 
         A step for each of the products' values, which are read only where that may tell something.
         """
-        found, names = self.unread(), {name: unread.name_words(text) for name, text in plain.items()}
-        if not unread.is_asked(found, names.values()):
+        found = measures.read(self._sentence.text, self._sentence.quantities, self._parser.units.by_spelling)
+        names = {name: measures.name_words(text) for name, text in plain.items()}
+        loose = set(found) - self._taken(found)
+        if not settling.is_asked(found, self._stated) and not owners.is_asked(loose, names):
             return
         known: dict[str, set[str]] = {}
         for product in products:
             for name, value in product.attributes.items():
-                known.setdefault(name, set()).update(unread.measured_kinds(self._parser.found(value).quantities))
+                known.setdefault(name, set()).update(measures.kinds_of(self._parser.found(value).quantities))
                 yield
-        for name, text in unread.owners(found, names, known, {*filter(self.wanted, names)}).items():
+        for name, values in settling.Settlement(found, self._stated, plain, names, known).changed().items():
+            self._want(name, values)
+        wanted = {*filter(self.wanted, names)}
+        for name, text in owners.owners(found, self._taken(found), names, known, wanted).items():
             self._wishes[name] = (Wish(text, 1.0, self._parser.wanted(text)),)
+
+    def _taken(self, found: Iterable[Measure]) -> set[Measure]:
+        """Those of which a part is stated or negated."""
+        stated = ((each.start, each.end) for values in self._stated.values() for each in values)
+        spans = [*stated, *self._sentence.spans]
+        return {each for each in found if any(each.overlaps(*span) for span in spans)}
 
     def borrow(self, attribute: str, like: str) -> None:
         """Want of an attribute what is wanted of another."""
@@ -200,7 +209,7 @@ class Wishes:
             if value is None or not (wishes or attribute in self._flags):
                 continue
             found = self._parser.found(value)
-            if attribute in self._flags and (found.flag is not None or found.number in (0, 1)):
+            if attribute in self._flags and _answers(found, self._flags[attribute], wishes):
                 wishes = (self._flags[attribute],)
             if wishes and found.is_known:
                 settled = tuple([without_cosine(wish.wanted, found) for wish in wishes])
@@ -251,3 +260,14 @@ class Wishes:
 def _most(shares: Sequence[float]) -> float:
     """The largest that is above 0, or else the smallest."""
     return max(shares) if max(shares) > 0 else min(shares)
+
+
+def _answers(found: Found, flag: Wish, wishes: Sequence[Wish]) -> bool:
+    """Whether a value is the yes or no that a query wants. A number is one where no other is wanted: any of a no, of a
+    yes 0 and 1 alone, for more may be a size.
+    """
+    if found.flag is not None:
+        return True
+    if found.number is None or any(wish.wanted.quantities for wish in wishes):
+        return False
+    return flag.wanted.flag is False or found.number in (0, 1)

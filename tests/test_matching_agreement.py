@@ -150,6 +150,14 @@ def test_words_of_no_meaning_do_not_count_and_others_make_a_size_a_word(wanted: 
     assert agree(wanted, value) == pytest.approx(wording.LEXICAL * (2 * shared - 1))
 
 
+@pytest.mark.parametrize(
+    ("wanted", "value"),
+    [("-10 degrees", "10 degrees"), ("1/2 inch", "1.2 inch"), ("1.5 inch", "1/5 inch"), ("3-5 years", "7-9 years")],
+)
+def test_quantities_of_the_same_digits_are_not_the_same(wanted: str, value: str) -> None:
+    assert agree(wanted, value) < 0 < agree(wanted, wanted)
+
+
 def test_a_negated_size_counts_against_it() -> None:
     assert agree("medium", "M", negated=True) == -1
     assert agree("for kids", "Women", negated=True) == pytest.approx(MILD)

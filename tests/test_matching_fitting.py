@@ -40,7 +40,17 @@ def test_other_names_are_of_the_same(texts: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize(
     ("text", "count"),
-    [("S, M, L", 3), ("S/M", 2), ("m or l", 2), ("Men and Women", 2), ("men & women", 2), ("Boys | Girls | boys", 2)],
+    [
+        ("S, M, L", 3),
+        ("S/M", 2),
+        ("m or l", 2),
+        ("Men and Women", 2),
+        ("men & women", 2),
+        ("Boys | Girls | boys", 2),
+        ("S-XL", 4),
+        ("M (8-10)", 1),
+        ("US 8 / M", 1),
+    ],
 )
 def test_of_a_list_each_is_read(text: str, count: int) -> None:
     assert len(read_fits(text)) == count
@@ -50,7 +60,7 @@ def test_of_a_list_each_is_read(text: str, count: int) -> None:
     "text",
     [
         *("", "size", "fit for", "s hook", "l-shaped", "large print", "9 M US", "size 10", "5 L", "L, R", "M, cotton"),
-        *("S-XL", "one size", "baby blue", "man made", "women's shoes", "女鞋", "大码"),
+        *("XL-S", "one size", "baby blue", "man made", "women's shoes", "女鞋", "大码"),
     ],
 )
 def test_a_text_that_says_anything_else_names_none(text: str) -> None:

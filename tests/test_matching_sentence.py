@@ -19,12 +19,37 @@ def units() -> Units:
         ("rug neither red nor blue", [{"red"}, {"blue"}]),
         ("sugar free gum", [{"sugar"}]),
         ("office chair", []),
+        ("umbrella not pink, purple or red", [{"pink"}, {"purple"}, {"red"}]),
+        ("umbrella except pink and light blue", [{"pink"}, {"light", "blue"}]),
+        ("除了红色和蓝色的雨伞", [{"红", "色"}, {"蓝", "色"}]),
+        ("shoes not red, blue", [{"red"}]),
+        ("mug without handle and lid", [{"handle"}]),
     ],
 )
 def test_each_thing_that_a_query_is_to_be_without_is_one_by_itself(
     units: Units, query: str, things: list[set[str]]
 ) -> None:
     assert Sentence(query, units).unwanted() == things
+
+
+@pytest.mark.parametrize(
+    ("query", "affirmed"),
+    [
+        ("black not white running shoes", "black running shoes"),
+        ("red not blue dress", "red dress"),
+        ("not red or blue shirt", "shirt"),
+        ("women no wire bra", "women bra"),
+        ("mens no iron shirt", "mens shirt"),
+        ("dress no sleeves", "dress"),
+        ("umbrella not pink, purple or red", "umbrella"),
+        ("除了红色和蓝色的雨伞", "雨伞"),
+        ("bag no zipper, waterproof", "bag , waterproof"),
+    ],
+)
+def test_what_a_query_asks_for_is_not_negated_with_what_stands_before_it(
+    units: Units, query: str, affirmed: str
+) -> None:
+    assert Sentence(query, units).affirmed == affirmed
 
 
 def said(units: Units, query: str, text: str) -> list[str]:

@@ -3,7 +3,7 @@
 The first of these rules that applies gives x, how surely the product has what is named:
 
 1. Nothing is known of the value, or nothing is wanted: 0.
-2. The phrase of the value, or of an element of a list, is the wanted one: 1.
+2. The phrase of the value, or of an element of a list, is the wanted one: 1, but for quantities that can be compared.
 3. A yes or no is found: 1 or -1 for words, 0 for a quantity. A yes or no is wanted: so too, a number above zero being a
    yes, and 0 for other values.
 4. A quantity is wanted and the value has one that can be compared: as in `quantities`. Beside bytes a bare G ("256G")
@@ -60,11 +60,12 @@ def _told(wanted: Wanted, found: Found) -> tuple[float, bool] | None:
     """How surely the product has it by all rules but the last, and whether it says so; None where only that applies."""
     if not found.is_known or not (wanted.words or wanted.quantities or wanted.flag is not None):
         return 0.0, False
-    if wanted.phrase in found.phrases:
+    value = _quantities(wanted, found)
+    if wanted.phrase in found.phrases and value is None:
         return 1.0, True
     if found.flag is not None or (wanted.flag is not None and not wanted.quantities):
         return _flags(wanted, found), True
-    if (value := _quantities(wanted, found)) is not None:
+    if value is not None:
         return value, False
     if found.number is not None and not wanted.quantities:
         return 0.0, False

@@ -9,7 +9,7 @@ Knows: names of colours, families. Does not know: attributes, other words, negat
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from service.matching.wording import listed, words
+from service.matching.wording import WORD, listed, words
 
 SHADE = 0.8
 """The agreement of a family's own name with another member of it: "blue" and "navy"."""
@@ -102,6 +102,17 @@ def read_colors(found: Sequence[str]) -> tuple[frozenset[Color], bool]:
             alone = alone and (bool(modifier) or found[place] in FILLERS)
             place += 1
     return frozenset(colors), alone and bool(colors)
+
+
+def colors_at(text: str) -> int:
+    """How many characters of a text at its beginning are colours, none of them a list: 9 of "navy blue dress"."""
+    found = list(WORD.finditer(text.lower()))[: MOST_WORDS + 2]
+    for count in range(len(found), 0, -1):
+        said = words(text[: found[count - 1].end()])
+        colors, alone = read_colors(said)
+        if alone and len(colors) == 1 and said[-1] not in MODIFIERS and (said[-1] not in FILLERS or said[-1] in "色系"):
+            return found[count - 1].end()
+    return 0
 
 
 def agreement(wanted: Color, found: Color) -> float:

@@ -7,7 +7,7 @@ Knows: names of sizes and people. Does not know: attributes, numbers as sizes, o
 """
 
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from service.matching.wording import listed, words
@@ -48,6 +48,10 @@ WHOM = {
 
 FILLERS = listed("fit fits for size sized sz 号 尺 码")
 """Words that may stand beside these names and say nothing."""
+IN_BRACKETS = re.compile(r"\([^()]{0,40}\)")
+IN_NUMBERS = re.compile(r"\s*(?:(?:us|uk|eu)\s?)?[0-9]{1,3}(?:\s?[-–]\s?[0-9]{1,3})?\s*", re.IGNORECASE)
+"""What may stand beside a size in letters: "M (8-10)", "US 8 / M"."""
+RANGE = re.compile(r"\s*([a-z0-9]{1,5})\s*[-–~]\s*([a-z0-9]{1,5})\s*", re.IGNORECASE)
 APART = re.compile(r"[|;\n、，；&,/和或]|\b(?:and|or)\b", re.IGNORECASE)
 
 
@@ -65,6 +69,7 @@ def _table() -> Mapping[tuple[str, ...], Fit]:
     return table | {(*name, "s"): fit for name, fit in table.items() if fit.of != SIZE}
 
 
+ORDER = tuple(Fit(SIZE, frozenset([size])) for size in SIZES)
 FITS = _table()
 """By the words of a name, and of its possessive ("women's"), what it means."""
 
@@ -80,9 +85,20 @@ def read_fits(text: str) -> frozenset[Fit]:
 
 
 def _elements(text: str) -> Iterator[Fit | None]:
-    for element in APART.split(text):
-        if found := tuple(words(element)):
+    for element in APART.split(IN_BRACKETS.sub(" ", text)):
+        if IN_NUMBERS.fullmatch(element):
+            continue
+        if (match := RANGE.fullmatch(element)) and (sizes := _range(*match.groups())):
+            yield from sizes
+        elif found := tuple(words(element)):
             yield FITS.get(found) or FITS.get(tuple(word for word in found if word not in FILLERS))
+
+
+def _range(first: str, last: str) -> Sequence[Fit]:
+    """The sizes from one to another: "S-XL"; none where these are not two in order."""
+    ends = [FITS.get(tuple(words(each))) for each in (first, last)]
+    places = [ORDER.index(fit) for fit in ends if fit in ORDER]
+    return ORDER[places[0] : places[1] + 1] if len(places) == 2 and places[0] < places[1] else ()
 
 
 def agreement(wanted: Set[Fit], found: Set[Fit]) -> float | None:

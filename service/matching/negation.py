@@ -25,6 +25,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from service.matching.colors import colors_at, read_colors
+from service.matching.fitting import read_fits
 from service.matching.wording import MOST_CHARACTERS, UNSPACED, listed, words
 
 Span = tuple[int, int]
@@ -54,6 +56,7 @@ GOVERNING = frozenset({"except", "excluding", "free", "neither", "no", "non", "n
 OF_TWO_WORDS = frozenset({("anything", "but"), ("other", "than")})
 WANTING = listed("contain have include like need want")
 """Verbs that a negated auxiliary leaves negated: "I don't want red"."""
+LINK = re.compile(r"\s*(?:,\s*)?(?:and|or|nor|&)\s+|\s*[,、/和或与及]\s*", re.IGNORECASE)
 RELATIVES = frozenset({"that", "which"})
 COPULAS = frozenset({"is", "are"})
 CUES = listed("anything but except excluding free from neither no non not o of other than w without") | {
@@ -157,15 +160,35 @@ def negated_spans(text: str) -> list[Span]:
 
 
 def asked_without(query: str) -> list[Span]:
-    """The negated spans of a query, which asks for something: where all else are cues, the last word is what it asks
-    for, as in "not red or blue shirt".
+    """The negated spans of a query, which asks for something: where all else are cues and words that name nothing, as
+    colours and people, the last word is what it asks for, as in "not red or blue shirt" and "women no wire bra", or all
+    behind a colour, as in "black not white running shoes".
     """
     spans = negated_spans(query)
-    if len(spans) == 1 and ASKING.issuperset(words(ANY.sub("", outside(query, spans)))):
+    if len(spans) == 1 and _names_nothing(words(ANY.sub("", outside(query, spans)))):
         start, end = spans[0]
+        if colored := colors_at(query[start:end]):
+            return [_with_more_colors(query, start, start + colored)]
         last = query.rfind(" ", start, end)
         return [(start, last)] if last > start else spans
-    return spans
+    return merged([_with_more_colors(query, *span) for span in spans])
+
+
+def _names_nothing(found: Sequence[str]) -> bool:
+    """Whether these are words that go beside what is asked for, and none is it."""
+    others = " ".join(word for word in found if word not in ASKING)
+    return not others or read_colors(words(others))[1] or bool(read_fits(others))
+
+
+def _with_more_colors(query: str, start: int, end: int) -> Span:
+    """A negated colour with the others of its list: "not pink, purple or red", 除了红色和蓝色."""
+    if colors_at(query[start:end]) != end - start:
+        return start, end
+    last = end
+    while (link := LINK.match(query, last)) and (length := colors_at(query[link.end() :])):
+        last = link.end() + length
+        end = end if link[0].strip() == "," else last
+    return start, end
 
 
 def affirmed(text: str, spans: Sequence[Span]) -> str:

@@ -13,6 +13,7 @@ Knows: how people write ranges, limits and sides, the formula. Does not know: at
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from math import inf
 
 from service.matching.amounts import BY, Amount, read_amounts
@@ -24,6 +25,12 @@ NEAR = 0.05
 
 UNSTATED_UNIT = 0.5
 """The share that is left of a disagreement where only one side states its unit: the other's may be another one."""
+
+LARGEST_SIZE, ANOTHER = 60, -0.3
+"""Whole numbers up to this one and without a unit are sizes and counts: 43 beside 42 is another, at most so near."""
+
+MOST_SIDES = 4
+"""Of a thing; more are a list."""
 
 MOST_QUANTITIES = 16
 """Of one text; the rest is not read."""
@@ -51,7 +58,7 @@ AT_LEAST = re.compile(
 OR_LESS = re.compile(rf"\s*(?:(?:or|and) (?:under|below|{LESS})\b|以下|以内|之内)", re.IGNORECASE)
 MONEY_AT_MOST = re.compile(r"\s*(?:max(?:imum)?|tops)(?=\s*(?:$|[,;.!?)]))", re.IGNORECASE)
 """Behind another amount it is a part of a name ("20v max"), before a word what is wanted ("$20 tops for women")."""
-OR_MORE = re.compile(rf"\s*(?:(?:or|and) (?:over|above|up|{MORE})\b|\+|以上|起)", re.IGNORECASE)
+OR_MORE = re.compile(rf"\s*(?:(?:or|and) (?:over|above|up|{MORE})\b|\+(?!\s?[0-9])|以上|起)", re.IGNORECASE)
 PACK_OF = re.compile(r"\b(?:pack|set|box|case|lot|bundle|bag)s? of\s*$", re.IGNORECASE)
 BETWEEN = re.compile(r"\bbetween\s*$", re.IGNORECASE)
 AND = re.compile(r"\s*(?:,|and|but|, (?:and|but))\s*", re.IGNORECASE)
@@ -142,14 +149,20 @@ def agreement(wanted: Quantity, found: Quantity) -> float | None:
     """In [-1, 1], or None where they cannot be compared: other kinds of unit, another number of sides.
 
     Of sides the worst counts, each against the one of its rank, and where only one states its unit it does not
-    disagree: a rug of 2x8 is 24 by 96 inches. One number agrees with several sides as with the best.
+    disagree: a rug of 2x8 is 24 by 96 inches. Fewer of one than of the other are those that agree best: a width of 8 ft
+    is of a rug of 8x10.
     """
-    if len(wanted.sides) == 1:
-        each = [value for side in found.sides if (value := _agreement(wanted.sides[0], side)) is not None]
-        return max(each, default=None)
-    if len(wanted.sides) != len(found.sides):
+    fewer, more = sorted((wanted.sides, found.sides), key=len)
+    if len(more) > MOST_SIDES or (1 < len(fewer) < len(more) and fewer is found.sides):
         return None
-    sides = [_agreement(*pair, unstated=0.0) for pair in zip(wanted.sides, found.sides, strict=True)]
+    choices = permutations(more, len(fewer)) if len(fewer) < len(more) else (more,)
+    unstated = UNSTATED_UNIT if len(fewer) == 1 else 0.0
+    each = [worst for choice in choices if (worst := _worst(fewer, choice, unstated)) is not None]
+    return max(each, default=None)
+
+
+def _worst(some: Sequence[Interval], others: Sequence[Interval], unstated: float) -> float | None:
+    sides = [_agreement(*pair, unstated) for pair in zip(some, others, strict=True)]
     known = [value for value in sides if value is not None]
     return min(known) if len(known) == len(sides) else None
 
@@ -168,6 +181,8 @@ def best(wanted: Sequence[Quantity], found: Sequence[Quantity]) -> float | None:
 def _agreement(wanted: Interval, found: Interval, unstated: float = UNSTATED_UNIT) -> float | None:
     if not wanted.bases or not found.bases:
         value = _nearness(wanted.low, wanted.high, found.low, found.high)
+        if value < 1 and wanted.bases == found.bases and _is_small(wanted) and _is_small(found):
+            return min(value, ANOTHER)
         return value if value > 0 or wanted.bases == found.bases else unstated * value
     each = [
         _nearness(low, high, other_low, other_high)
@@ -176,6 +191,10 @@ def _agreement(wanted: Interval, found: Interval, unstated: float = UNSTATED_UNI
         if kind == other
     ]
     return max(each, default=None)
+
+
+def _is_small(side: Interval) -> bool:
+    return side.low == side.high and side.low.is_integer() and 0 <= side.low <= LARGEST_SIZE
 
 
 def _nearness(low: float, high: float, other_low: float, other_high: float) -> float:

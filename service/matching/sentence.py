@@ -30,14 +30,19 @@ OR_WITHIN = re.compile(r"\bn?or\b|或者?|还是", re.IGNORECASE)
 """Within one value, where "/" may be of a number."""
 OR = re.compile(f"{OR_WITHIN.pattern}|/", re.IGNORECASE)
 
+AMONG = re.compile(rf"{OR.pattern}|\band\b|[&,、和与及]", re.IGNORECASE)
+"""Between things that are not wanted."""
+
 Stated = tuple[str, int, int, float]
 """A text, its start and its end in the query, and how sure it is."""
 
 
 class Said(NamedTuple):
-    """A value that a query states; those of one `choice` are alternatives."""
+    """A value that a query states from `start` to `end`; those of one `choice` are alternatives."""
 
     text: str
+    start: int
+    end: int
     sure: float
     negated: bool
     choice: int
@@ -58,7 +63,7 @@ class Sentence:
 
     def unwanted(self) -> list[frozenset[str]]:
         """The words of each thing that it is to be without: two of "without armrests or wheels"."""
-        things = (each for start, end in self.spans for each in OR.split(self.text[start:end]))
+        things = (each for start, end in self.spans for each in AMONG.split(self.text[start:end]))
         return [found for each in things if (found := frozenset(words(each)) - CUES)]
 
     def values(self, stated: Iterable[Stated]) -> Iterator[Said]:
@@ -69,7 +74,7 @@ class Sentence:
             if not choice or not OR.search(self.text, last, start):
                 choice += 1
             for each in self._alternatives(text, start, end):
-                yield Said(each, sure, negated, choice)
+                yield Said(each, start, end, sure, negated, choice)
             last = end
 
     def _alternatives(self, text: str, start: int, end: int) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from service.matching import unread
+from service.matching import measures
+from service.matching import owners as owning
 from service.matching.parsing import Parser, Value
 from service.matching.quantities import read_quantities
 from service.matching.units import Units
@@ -16,10 +17,10 @@ def parser() -> Parser:
 def owners(parser: Parser, query: str, *wanted: str, **values: Value) -> dict[str, str]:
     """By attribute its quantity, in a catalogue of one product."""
     units = parser.units.by_spelling
-    found = unread.read(query, read_quantities(query, units), (), units)
-    names = {name: unread.name_words(name) for name in values}
-    known = {name: unread.measured_kinds(parser.found(value).quantities) for name, value in values.items()}
-    return unread.owners(found, names, known, {*wanted}) if unread.is_asked(found, names.values()) else {}
+    found = measures.read(query, read_quantities(query, units), units)
+    names = {name: measures.name_words(name.replace("_", " ")) for name in values}
+    known = {name: measures.kinds_of(parser.found(value).quantities) for name, value in values.items()}
+    return owning.owners(found, set(), names, known, {*wanted}) if owning.is_asked(found, names) else {}
 
 
 @pytest.mark.parametrize(
@@ -32,8 +33,30 @@ def test_of_several_quantities_each_is_the_one_s_whose_name_stands_beside_it(par
 
 def test_the_last_one_left_is_the_last_attribute_s(parser: Parser) -> None:
     assert owners(parser, "16gb ram 512gb laptop", ram="8 GB", disk="1 TB") == {"ram": "16gb", "disk": "512gb"}
-    assert owners(parser, "16gb 512gb laptop", memory="8 GB", disk="1 TB") == {}
+    assert owners(parser, "16gb 512gb laptop", front="8 GB", back="1 TB") == {}
     assert owners(parser, "16gb ram 512gb laptop", ram="8 GB", disk="1 TB", cache="1 MB") == {"ram": "16gb"}
+
+
+def test_of_two_numbers_of_bytes_the_smaller_is_the_memory_s(parser: Parser) -> None:
+    assert owners(parser, "512gb 16gb laptop", memory="8 GB", disk="1 TB") == {"memory": "16gb", "disk": "512gb"}
+    assert owners(parser, "手机 8G+256G", 运行内存="8GB", 机身存储="1TB") == {"运行内存": "8G", "机身存储": "256G"}
+
+
+def test_a_chinese_name_is_said_by_two_characters_of_it(parser: Parser) -> None:
+    assert owners(parser, "手机 256GB", 机身存储="8GB", 手柄容量="1 GB") == {}
+    assert owners(parser, "手机 256GB存储", 机身存储="8GB", 手柄容量="1 GB") == {"机身存储": "256GB"}
+    assert owners(parser, "电脑桌 长120cm 宽60cm", 长度="1 m", 宽度="1 m") == {"长度": "120cm", "宽度": "60cm"}
+
+
+def test_money_is_of_a_price_without_a_unit(parser: Parser) -> None:
+    assert owners(parser, "手机 2000元以下", 价格=1899, 评分=5) == {"价格": "2000元以下"}
+    assert owners(parser, "200到500元 羽绒服", 价格=1899) == {"价格": "200到500元"}
+    assert owners(parser, "phone case $20", price="€19", weight="20 g") == {"price": "$20"}
+
+
+def test_a_count_is_the_one_s_that_its_unit_names(parser: Parser) -> None:
+    assert owners(parser, "6 drawer dresser", number_of_drawers=3, rating=4) == {"number_of_drawers": "6 drawer"}
+    assert owners(parser, "2 pack phone charger", rating=4) == {}
 
 
 def test_a_bare_g_is_gigabytes_where_the_catalogue_has_bytes(parser: Parser) -> None:

@@ -1,0 +1,129 @@
+"""The quantities of a query as they stand in it: their kinds of unit and the words beside them, which may name whose
+they are ("16gb ram 512gb ssd", 长120cm 宽60cm).
+
+Knows: quantities, words, spellings of a few things that are measured. Does not know: models, attributes' values.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
+from math import isinf
+from typing import NamedTuple
+
+from service.matching.quantities import BARE_G, Quantity, kinds, read_gigabytes
+from service.matching.units import CURRENCY_KINDS, Unit
+from service.matching.wording import UNSPACED, listed, words
+
+BARE = ""
+"""The kind of numbers without a unit."""
+COUNT = "count"
+MONEY = {BARE, *CURRENCY_KINDS}
+SAME = {
+    **dict.fromkeys(("ram",), "memory"),
+    **dict.fromkeys(("rom", "ssd", "hdd", "disk", "drive"), "storage"),
+    **dict.fromkeys(("high", "tall"), "height"),
+    "wide": "width",
+    "long": "length",
+    "deep": "depth",
+    "thick": "thickness",
+    "heavy": "weight",
+    "高": "高度",
+    "宽": "宽度",
+    "长": "长度",
+    "深": "深度",
+    "厚": "厚度",
+    "重": "重量",
+}
+LINKS = listed("a an and at by for in is least most no number of or than the to under with")
+"""Beside a quantity, and in a name, these name nothing."""
+HAN = re.compile(f"[{UNSPACED}]")
+
+
+class Measure(NamedTuple):
+    """A quantity of a query: the kinds that its unit may be of, the words before and behind it up to the next ones.
+
+    `limit` where it is open to one side; `size` is its number in the first of its base units.
+    """
+
+    text: str
+    start: int
+    end: int
+    kinds: frozenset[str]
+    before: tuple[str, ...]
+    behind: tuple[str, ...]
+    limit: bool
+    size: float
+
+    @property
+    def nearest(self) -> frozenset[str]:
+        """The words right before and behind it, of Chinese the first character, too; a count's own ("4 ports")."""
+        near = {*self.before[-1:], *self.behind[:1], *(word[0] for word in self.behind[:1] if HAN.match(word))}
+        return frozenset(near | {*naming(self.text)} if COUNT in self.kinds else near)
+
+    def overlaps(self, start: int, end: int) -> bool:
+        """Whether a part of it stands there."""
+        return start < self.end and self.start < end
+
+    def is_inside(self, start: int, end: int) -> bool:
+        """Whether all of it stands there."""
+        return start <= self.start and self.end <= end
+
+
+def kinds_of(quantities: Iterable[Quantity]) -> frozenset[str]:
+    """The kinds of all units that these are stated in, `BARE` where one is without."""
+    found = tuple(quantities)
+    return kinds(found) | {BARE for each in found if any(not side.bases for side in each.sides)}
+
+
+def read(query: str, quantities: Sequence[Quantity], units: Mapping[str, Unit]) -> list[Measure]:
+    """The quantities of a query, in order."""
+    found = []
+    quantities = sorted((*quantities, *_gigabytes(query, quantities, units)), key=lambda each: each.start)
+    for place, each in enumerate(quantities):
+        text, side = query[each.start : each.end], each.sides[0]
+        begin = quantities[place - 1].end if place else 0
+        end = quantities[place + 1].start if place + 1 < len(quantities) else len(query)
+        found.append(
+            Measure(
+                text,
+                each.start,
+                each.end,
+                kinds_of([each]) | kinds(read_gigabytes(text, units)),
+                naming(query[begin : each.start]),
+                naming(query[each.end : end]),
+                isinf(side.low) or isinf(side.high),
+                side.bases[0][1] if side.bases else side.low,
+            )
+        )
+    return found
+
+
+def _gigabytes(query: str, quantities: Sequence[Quantity], units: Mapping[str, Unit]) -> Iterator[Quantity]:
+    """Those with a capital G and no more ("16G"), which elsewhere is no unit."""
+    for match in BARE_G.finditer(query):
+        if not any(each.start <= match.start() < each.end for each in quantities):
+            for each in read_gigabytes(match[0], units):
+                yield replace(each, start=match.start(), end=match.end())
+
+
+def naming(text: str) -> tuple[str, ...]:
+    """The words that may name something, in order. Characters of Chinese do so in pairs: 机 alone is of many names."""
+    found: list[str] = []
+    for run in re.findall(f"[{UNSPACED}]+|[^{UNSPACED}]+", text):
+        if not HAN.match(run):
+            found += words(run)
+        else:
+            found += [run[place : place + 2] for place in range(max(1, len(run) - 1))]
+    return tuple(SAME.get(word, word) for word in found if word not in LINKS)
+
+
+def name_words(plain: str) -> frozenset[str]:
+    """The words by which a name can be said, and its last Chinese character, as 码 of 鞋码."""
+    return frozenset((*naming(plain), *(plain[-1:] if HAN.match(plain[-1:]) else ())))
+
+
+def named(names: Mapping[str, Set[str]], said: Set[str]) -> str:
+    """The one name of which most words are said, of several the one with the fewest others; "" for none or a tie."""
+    counts = {name: (len(own & said), len(own & said) / len(own)) for name, own in names.items() if own & said}
+    best = [name for name, count in counts.items() if count == max(counts.values())]
+    return best[0] if len(best) == 1 else ""

@@ -1,0 +1,142 @@
+"""Values that a model read, beside what the catalogue has: each quantity is wanted of the attributes that it can be of.
+
+A model reads words, and says of "27 inch 144hz" that it is the screen size. Of a value with quantities in it
+
+- those stay whose kind of unit the attribute's values have, of several the one that is named beside it, else any;
+- where its values have no quantities, the words beside them stay: "queen" of "10 inch queen";
+- what is stated of several names that are `apart`, is of the one that is named beside it: "6 ft tall" is a height;
+- a limit without a unit ("under 100") is the price's, and of no attribute with units that the query does not name.
+
+What is left over is nobody's yet. Alternatives ("size 8 or 9") and a quantity alone stay as they are read.
+
+Knows: quantities, names, kinds of values. Does not know: models, how well values agree.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from service.matching import opposites
+from service.matching.measures import BARE, LINKS, MONEY, Measure, named
+from service.matching.owners import NONE, PRICES, Kinds, Names, priced
+from service.matching.parsing import SIZES
+from service.matching.sentence import Said
+from service.matching.units import CURRENCY_KINDS
+
+Statements = Mapping[str, Sequence[Said]]
+"""By attribute what is stated of it."""
+
+
+def is_asked(found: Sequence[Measure], said: Statements) -> bool:
+    """Whether the catalogue has a say in any of these: where a quantity is in them."""
+    return any(
+        measure.is_inside(each.start, each.end) for stated in said.values() for each in stated for measure in found
+    )
+
+
+class Settlement:
+    """The statements of one query, beside one catalogue; `plain` is how each name reads."""
+
+    def __init__(
+        self, found: Sequence[Measure], said: Statements, plain: Mapping[str, str], names: Names, known: Kinds
+    ) -> None:
+        self._found, self._said, self._names, self._known = found, said, names, known
+        self._price = priced(names, known)
+        self._meanings = {name: opposites.said(plain[name]) for name in said if name in plain}
+        self._stated = {
+            measure: [name for name, values in said.items() if any(measure.is_inside(v.start, v.end) for v in values)]
+            for measure in found
+        }
+
+        self._side = max(("behind", "before"), key=self._named_there)
+
+    def _named_there(self, side: str) -> int:
+        """How many quantities have a name on this side that they are stated of."""
+        return sum(
+            any(self._names[name] & {*getattr(measure, side)} for name in stated if name in self._names)
+            for measure, stated in self._stated.items()
+        )
+
+    def changed(self) -> dict[str, list[Said]]:
+        """What is wanted instead of attributes of which something else was stated."""
+        kept = {name: [*self._kept(name, values)] for name, values in self._said.items() if name in self._names}
+        return {name: values for name, values in kept.items() if values != list(self._said[name])}
+
+    def _kept(self, name: str, values: Sequence[Said]) -> Iterator[Said]:
+        spans = Counter((each.start, each.end) for each in values)
+        for value in values:
+            inside = [each for each in self._found if each.is_inside(value.start, value.end)]
+            mine = [each for each in inside if not self._is_anothers(each, name)]
+            if not inside or (mine and spans[value.start, value.end] > 1):
+                yield value
+            else:
+                yield from self._parts(name, value, inside, mine)
+
+    def _parts(self, name: str, value: Said, inside: Sequence[Measure], mine: Sequence[Measure]) -> Iterator[Said]:
+        own, beside = [each for each in mine if self._can_be(each, name)], _words(value, inside)
+        if len(inside) == 1 and (own or (mine and not beside and not self._can_be_anothers(mine[0], name))):
+            yield value
+        elif own:
+            for each in self._meant(name, own):
+                yield value._replace(text=each.text, start=each.start, end=each.end)
+        elif mine:
+            yield from beside
+
+    def _meant(self, name: str, own: Sequence[Measure]) -> Sequence[Measure]:
+        if name == self._price:
+            sums = [each for each in own if each.kinds & CURRENCY_KINDS]
+            return sums or [each for each in own if each.limit and each.kinds == {BARE}] or own
+        return [each for each in own if self._names[name] & {*getattr(each, self._side)}] or own
+
+    def _can_be(self, measure: Measure, name: str) -> bool:
+        """Whether the attribute's values are of its kind, or bare where no other attribute's are."""
+        kinds = self._known.get(name, NONE)
+        if measure.kinds & kinds or (kinds and measure.kinds == {BARE}):
+            return True
+        is_no_price = self._names[name] & PRICES and not measure.kinds & MONEY
+        return BARE in kinds and not is_no_price and not self._can_be_anothers(measure, name)
+
+    def _can_be_anothers(self, measure: Measure, name: str) -> bool:
+        return any(measure.kinds & kinds - {BARE} for other, kinds in self._known.items() if other != name)
+
+    def _is_anothers(self, measure: Measure, name: str) -> bool:
+        beside = {*measure.before, *measure.behind}
+        owner = named({each: self._names[each] for each in self._stated[measure] if each in self._names}, beside)
+        if owner and owner != name and opposites.apart(self._meanings[name], self._meanings[owner]):
+            return True
+        loose = measure.limit and measure.kinds == {BARE} and BARE not in self._known.get(name, NONE)
+        return bool(
+            loose and self._known.get(name) and self._price not in ("", name) and not self._names[name] & beside
+        )
+
+
+def _words(value: Said, inside: Sequence[Measure]) -> list[Said]:
+    """What the value says beside its quantities, if that is anything."""
+    start, found = value.start, []
+    for each in (*inside, None):
+        end = each.start if each else value.end
+        found.append(_stripped(value, start, max(start, end)))
+        start = each.end if each else end
+    return [each for each in found if each.start < each.end]
+
+
+def _stripped(value: Said, start: int, end: int) -> Said:
+    """A part of the value, less what says nothing at its ends: "boys" of "boys age"."""
+    idle = SIZES | LINKS
+    text = value.text[start - value.start : end - value.start]
+    words = [(start + at, word) for at, word in _split(text)]
+    while words and words[-1][1].casefold() in idle:
+        words.pop()
+    while words and words[0][1].casefold() in idle:
+        words.pop(0)
+    if not words:
+        return value._replace(text="", start=start, end=start)
+    first, last = words[0][0], words[-1][0] + len(words[-1][1])
+    return value._replace(text=value.text[first - value.start : last - value.start], start=first, end=last)
+
+
+def _split(text: str) -> Iterator[tuple[int, str]]:
+    at = 0
+    for word in text.split():
+        at = text.index(word, at)
+        yield at, word
+        at += len(word)
