@@ -8,7 +8,8 @@ themselves and whose vectors are near enough, unless words set the two apart. Pr
 the same way. Where the model reads the same words for two sides ("output voltage", "input voltage"), they count for the
 one that the query is on.
 
-Knows: the order of these steps, what to do when texts cannot be embedded. Does not know: HTTP, the formula.
+Knows: the order of these steps, what to do when texts cannot be embedded. Does not know: HTTP, of the formula
+more than how near names join.
 """
 
 import math
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from service.bundle import Formula
 from service.errors import DeadlineExceeded, ModelFailed, Overloaded
 from service.feedback.keys import attribute_field, plain_value, value_text
-from service.matching.opposites import alike_but_for_sides, apart, aside, said
+from service.matching.opposites import alike_but_for_sides, apart, aside, meaning
 from service.matching.parsing import Parser, Value
 from service.matching.products import Cosine, Product, Read
 from service.matching.sentence import Stated
@@ -123,28 +124,20 @@ class Ranker:
                 while_scoring=while_scoring,
             )
             degraded = weighting.degraded
-            wishes.weigh({found.attribute: found.weight for found in weighting.attributes})
-            weighed = [*weighting.attributes, *weighting.hidden]  # a hidden one lends what is stated of it
-            overruled = {*self._overruled(query, {found.attribute: found.values for found in weighed})}
-            for found in weighed:
-                wishes.state(found.attribute, () if found.attribute in overruled else found.values)
-                wishes.name(found.attribute, self._plain(found.attribute))
-                await turns.rest()
+            await self._state(wishes, query, weighting, turns)
         await turns.collect(wishes.measure({name: self._plain(name) for name in names}, products))
         try:
             async with while_scoring or nullcontext():
                 by = wanted_by(time.monotonic(), deadline, fallback=fallback)
                 await self._join(wishes, names, preferences or {}, partial(self._embedder.vectors, deadline=by), turns)
-                _learn(wishes, weighting, preferences or ())
-                read = await _read(wishes, products, turns)
+                read = await _read(wishes, products, weighting, preferences or (), turns)
                 texts = [*wishes.own_texts(), *(text for each in read for text in each.texts())]
                 cosine = await self._cosine(texts, by)
         except (Overloaded, ModelFailed, DeadlineExceeded) as error:
             if not fallback:
                 raise
             await self._join(wishes, names, preferences or {}, _apart, turns)
-            _learn(wishes, weighting, preferences or ())
-            read, cosine = await _read(wishes, products, turns), _no_cosine
+            read, cosine = await _read(wishes, products, weighting, preferences or (), turns), _no_cosine
             if not degraded:  # else the weigher has counted this answer
                 self._telemetry.degraded.labels(error.code).inc()
                 degraded = error.code
@@ -154,9 +147,19 @@ class Ranker:
         ranked = sorted(map(RankedProduct, range(len(scored)), scored), key=lambda each: -each.scored.score)
         return Ranking(tuple(ranked), weighting, degraded)
 
+    async def _state(self, wishes: Wishes, query: str, weighting: Weighting, turns: Turns) -> None:
+        """Want what the query states and names of the attributes that are weighed."""
+        wishes.weigh({found.attribute: found.weight for found in weighting.attributes})
+        weighed = [*weighting.attributes, *weighting.hidden]  # a hidden one lends what is stated of it
+        overruled = {*self._overruled(query, {found.attribute: found.values for found in weighed})}
+        for found in weighed:
+            wishes.state(found.attribute, () if found.attribute in overruled else found.values)
+            wishes.name(found.attribute, self._plain(found.attribute))
+            await turns.rest()
+
     def _overruled(self, query: str, stated: Mapping[str, Sequence[Stated]]) -> Iterator[str]:
         """The names that are aside of the query, where it states their words of a like name that is not."""
-        asked, says = said(query), {name: said(self._plain(name)) for name, values in stated.items() if values}
+        asked, says = meaning(query), {name: meaning(self._plain(name)) for name, values in stated.items() if values}
         meant = [name for name in says if not aside(says[name], asked)]
         for name in says.keys() - set(meant):
             like = (other for other in meant if alike_but_for_sides(says[name], says[other]))
@@ -176,7 +179,7 @@ class Ranker:
             return
         known = {name: self._plain(name).casefold() for name in {*names, *preferences}}
         places = {text: place for place, text in enumerate(sorted(set(known.values())))}
-        vectors, meant = await embed(list(places)), cache(said)
+        vectors, meant = await embed(list(places)), cache(meaning)
 
         def likes(among: Sequence[str]) -> Iterator[tuple[str, str]]:
             """(other, the nearest of its likes) for each of the others that has any among these."""
@@ -250,11 +253,15 @@ def _is_readable(text: str) -> bool:
     return any(map(str.isalnum, text))
 
 
-async def _read(wishes: Wishes, products: Sequence[Product], turns: Turns) -> list[Read]:
-    """The products beside what is wanted."""
+async def _read(
+    wishes: Wishes, products: Sequence[Product], weighting: Weighting | None, preferred: Iterable[str], turns: Turns
+) -> list[Read]:
+    """The products beside what is wanted and liked."""
+    _learn(wishes, weighting, preferred)
     read = []
     for product in products:
-        read.append(wishes.read(product, await turns.collect(wishes.compared(product))))
+        compared = await turns.collect(wishes.compared(product))
+        read.append(wishes.read(product, compared, await turns.collect(wishes.told(product, compared))))
         await turns.rest()
     return read
 

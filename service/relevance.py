@@ -23,7 +23,7 @@ alone where its unit may as well be none ("5g phone").
 Knows: the formula, what of a query is wanted. Does not know: models, where weights, values and vectors come from.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -41,6 +41,8 @@ SAYING_YES = wording.listed(
 )
 """Of the name of a yes or no, what says nothing of what it asks."""
 YES, NO = "yes", "no"
+Told = tuple[frozenset[str], frozenset[str]]
+"""The words that a text affirms and those that it denies."""
 EXACT = 0.15
 """Set by hand: too few judged queries have such words to fit it."""
 
@@ -145,11 +147,15 @@ class Wishes:
             for name, value in product.attributes.items():
                 known.setdefault(name, set()).update(measures.kinds_of(self._parser.found(value).quantities))
                 yield
-        for name, values in settling.Settlement(found, self._stated, plain, names, known).changed().items():
+        settlement, settled = settling.Settlement(found, self._stated, plain, names, known), []
+        for each in settlement.settled():
+            settled.append(each)
+            yield
+        for name, values in settled:
             self._want(name, values)
         wanted = {*filter(self.wanted, names)}
-        for name, text in owners.owners(found, self._taken(found), names, known, wanted).items():
-            self._wishes[name] = (Wish(text, 1.0, self._parser.wanted(text)),)
+        for name, own in owners.owners(found, self._taken(found), names, known, wanted).items():
+            self._wishes[name] = (Wish(own.text, 1.0, self._parser.wanted(own.text)),)
 
     def _taken(self, found: Iterable[Measure]) -> set[Measure]:
         """Those of which a part is stated or negated."""
@@ -185,16 +191,16 @@ class Wishes:
         return attribute in self._preferred
 
     def wanted(self, attribute: str) -> bool:
-        """Whether anything is wanted of it."""
+        """Whether anything is wanted of it but a yes or a no that its name says."""
         return bool(self._wishes.get(attribute))
 
-    def read(self, product: Product, compared: Iterable[Compared] | None = None) -> Read:
-        """The product, beside what is wanted now; with what `compared` told of it, where that was asked before."""
+    def read(self, product: Product, compared: Iterable[Compared] | None = None, told: Iterable[Told] = ()) -> Read:
+        """The product, beside what is wanted now; with what `compared` and `told` made of it, where they were asked."""
         if compared is None:
-            compared = self.compared(product)
-        compared, text = tuple(compared), product.text
-        excluded = self._excluded(text, product.attributes, {each.attribute for each in compared})
-        return Read(text, compared, tuple(self._liked(product.attributes)), excluded)
+            compared = [*self.compared(product)]
+            told = self.told(product, compared)
+        liked = tuple(self._liked(product.attributes))
+        return Read(product.text, tuple(compared), liked, self._excluded(list(told)))
 
     def _liked(self, attributes: Mapping[str, Value]) -> Iterator[Liked]:
         for attribute, value in attributes.items() if self._liking else ():
@@ -235,19 +241,26 @@ class Wishes:
         value = near + self._formula.overlap * overlap + EXACT * exact - self._formula.exclusion * read.excluded
         return TextTerm(near, overlap, exact, read.excluded, value)
 
-    def _excluded(self, text: str, attributes: Mapping[str, Value], compared: Set[str]) -> float:
+    def told(self, product: Product, compared: Iterable[Compared]) -> Iterator[Told]:
+        """What the text, and each value of which nothing is wanted, say of what the query is to be without."""
         if not self._unwanted:
-            return 0.0
+            return
+        text, done = product.text, {each.attribute for each in compared}
         spans = merged([*negated_spans(text), *resisted_spans(text)])
-        said = [(frozenset(wording.words(outside(text, spans))), frozenset(denied_words(text, spans)))]
-        words = frozenset().union(*self._unwanted)
-        for name, value in attributes.items():
-            plain = plain_text(value).casefold() if name not in compared else ""
+        yield frozenset(wording.words(outside(text, spans))), frozenset(denied_words(text, spans))
+        words = frozenset[str]().union(*self._unwanted)
+        for name, value in product.attributes.items():
+            plain = plain_text(value).casefold() if name not in done else ""
             if any(word in plain for word in words):
                 found = self._parser.found(value)
-                said.append((found.words - found.resisted, found.denied | found.resisted))
+                yield found.words - found.resisted, found.denied | found.resisted
+
+    def _excluded(self, told: Sequence[Told]) -> float:
+        if not told:
+            return 0.0
         return max(
-            _most([wording.overlap(one, has) - wording.overlap(one, no) for has, no in said]) for one in self._unwanted
+            _most([wording.overlap(thing, has) - wording.overlap(thing, denied) for has, denied in told])
+            for thing in self._unwanted
         )
 
     def _terms(self, read: Read, cosine: Cosine) -> Iterator[Term]:

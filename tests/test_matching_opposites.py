@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.matching.opposites import LONGEST_FIRST, apart, aside, said
+from service.matching.opposites import LONGEST_FIRST, apart, aside, meaning
 
 NAMES = st.lists(st.sampled_from([*LONGEST_FIRST, "usb 2.0", "brand", "产品"]), max_size=5).map(" ".join)
 
@@ -24,7 +24,7 @@ NAMES = st.lists(st.sampled_from([*LONGEST_FIRST, "usb 2.0", "brand", "产品"])
     ],
 )
 def test_names_of_different_sides_are_apart(one: str, other: str) -> None:
-    assert apart(said(one), said(other))
+    assert apart(meaning(one), meaning(other))
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,12 @@ def test_names_of_different_sides_are_apart(one: str, other: str) -> None:
     ],
 )
 def test_a_word_that_is_taken_for_granted_sets_nothing_apart(one: str, other: str) -> None:
-    assert not apart(said(one), said(other))
+    assert not apart(meaning(one), meaning(other))
 
 
 @pytest.mark.parametrize("name", ["laptop", "desktop", "formaldehyde", "backpack", "endurance", "blackboard", "pinout"])
 def test_no_part_of_a_word_is_a_side(name: str) -> None:
-    assert said(name) == said("thing")
+    assert meaning(name) == meaning("thing")
 
 
 @pytest.mark.parametrize(
@@ -64,10 +64,10 @@ def test_no_part_of_a_word_is_a_side(name: str) -> None:
     ],
 )
 def test_a_name_is_aside_where_it_says_a_side_that_the_query_is_not_on(name: str, query: str, expected: bool) -> None:
-    assert aside(said(name), said(query)) is expected
+    assert aside(meaning(name), meaning(query)) is expected
 
 
 @given(one=NAMES, other=NAMES)
 def test_apart_is_mutual_and_nothing_is_apart_from_itself(one: str, other: str) -> None:
-    assert apart(said(one), said(other)) == apart(said(other), said(one))
-    assert not apart(said(one), said(one))
+    assert apart(meaning(one), meaning(other)) == apart(meaning(other), meaning(one))
+    assert not apart(meaning(one), meaning(one))

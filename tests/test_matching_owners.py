@@ -20,7 +20,9 @@ def owners(parser: Parser, query: str, *wanted: str, **values: Value) -> dict[st
     found = measures.read(query, read_quantities(query, units), units)
     names = {name: measures.name_words(name.replace("_", " ")) for name in values}
     known = {name: measures.kinds_of(parser.found(value).quantities) for name, value in values.items()}
-    return owning.owners(found, set(), names, known, {*wanted}) if owning.is_asked(found, names) else {}
+    if not owning.is_asked(found, names):
+        return {}
+    return {name: each.text for name, each in owning.owners(found, set(), names, known, {*wanted}).items()}
 
 
 @pytest.mark.parametrize(
@@ -37,8 +39,16 @@ def test_the_last_one_left_is_the_last_attribute_s(parser: Parser) -> None:
     assert owners(parser, "16gb ram 512gb laptop", ram="8 GB", disk="1 TB", cache="1 MB") == {"ram": "16gb"}
 
 
+def test_two_quantities_of_the_same_words_are_two(parser: Parser) -> None:
+    assert owners(parser, "desk 60cm 60cm wide", height="1 m", width="1 m") == {"height": "60cm", "width": "60cm"}
+
+
 def test_of_two_numbers_of_bytes_the_smaller_is_the_memory_s(parser: Parser) -> None:
     assert owners(parser, "512gb 16gb laptop", memory="8 GB", disk="1 TB") == {"memory": "16gb", "disk": "512gb"}
+    assert owners(parser, "laptop 16gb under 1tb", memory="8 GB", disk="1 TB") == {
+        "memory": "16gb",
+        "disk": "under 1tb",
+    }
     assert owners(parser, "手机 8G+256G", 运行内存="8GB", 机身存储="1TB") == {"运行内存": "8G", "机身存储": "256G"}
 
 

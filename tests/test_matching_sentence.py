@@ -66,3 +66,6 @@ def test_words_behind_a_time_are_wanted_with_it(units: Units) -> None:
 def test_alternatives_are_of_one_choice(units: Units) -> None:
     found = [*Sentence("red or blue or green rug", units).values([("red", 0, 3, 1.0), ("blue", 7, 11, 0.9)])]
     assert [(each.text, each.choice) for each in found] == [("red", 1), ("blue", 1)]
+    assert said(units, "red w/ blue trim rug", "red w/ blue") == ["red w/ blue"]
+    apart = Sentence("red w/ blue trim rug", units).values([("red", 0, 3, 1.0), ("blue", 7, 11, 1.0)])
+    assert [each.choice for each in apart] == [1, 2]

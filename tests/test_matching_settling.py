@@ -25,8 +25,8 @@ def settled(parser: Parser, query: str, stated: dict[str, str], **values: Value)
     plain = {name: name.replace("_", " ") for name in values}
     names = {name: measures.name_words(text) for name, text in plain.items()}
     known = {name: measures.kinds_of(parser.found(value).quantities) for name, value in values.items()}
-    changed = settling.Settlement(found, said, plain, names, known).changed()
-    return {name: [each.text for each in changed.get(name, said[name])] for name in said}
+    settlement = settling.Settlement(found, said, plain, names, known)
+    return {name: [each.text for each in values] for name, values in settlement.settled()}
 
 
 def test_of_several_quantities_those_stay_that_are_of_the_attributes_kind(parser: Parser) -> None:

@@ -35,7 +35,7 @@ NAMES = {
 KEY = "[key]"
 """Where pydantic means such a name, the place ends so."""
 TEXT, OBJECT = "<text>", "<object>"
-"""Tags of the two shapes that a document may have. They are in places as pydantic tells them, and in no body."""
+"""Tags of the two shapes that a document may have. They are in places as pydantic tells them, and hardly in a body."""
 MOST_CHARACTERS = 200
 MOST_OF_A_NAME = 32
 

@@ -2,8 +2,9 @@
 
 What each cue governs:
 - "without", "w/o", "free of", "free from", "not": the words up to the end of the clause. A clause ends at a comma or
-  another mark, at a conjunction or preposition ("and", "but", "with", "for", ...), at another cue, before a number,
-  and after `MOST_WORDS` words. "or" and "nor" do not end it. None governs anything before a pronoun and the like
+  another mark, at a conjunction or preposition ("and", "but", "with", "for", ...), at another cue, before a number that
+  other words part from the cue, and after `MOST_WORDS` words. "or" and "nor" do not end it. None governs anything before
+  a pronoun and the like
   ("not your phone", "not only"), nor "not" and "no" after an auxiliary ("do not disturb"): slogans and titles, but not
   "shoes that are not red" or "that aren't red". "except", "excluding", "neither", "anything but", "any color but",
   "other than" and "don't want" do as well.
@@ -22,7 +23,9 @@ Knows: the cues, their scope, the exceptions. Does not know: attributes, product
 """
 
 import re
+from bisect import bisect
 from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from service.matching.colors import colors_at, read_colors
@@ -260,7 +263,9 @@ def merged(spans: Iterable[Span]) -> list[Span]:
 
 
 def _inside(start: int, fixed: Sequence[Span]) -> bool:
-    return any(first <= start < last for first, last in fixed)
+    """Whether one of these, which are in order and apart, has this place."""
+    place = bisect(fixed, start, key=itemgetter(0))
+    return place > 0 and start < fixed[place - 1][1]
 
 
 def _chinese(text: str, fixed: Sequence[Span]) -> Iterator[Span]:

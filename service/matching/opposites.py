@@ -97,7 +97,7 @@ ASKED = (
 """What is asked for, each by the words that say it."""
 
 
-class Said(NamedTuple):
+class Meaning(NamedTuple):
     """What a name says: its side in each row of `SIDES`, which of `ASKED`, its numbers."""
 
     sides: tuple[int, ...]
@@ -124,7 +124,7 @@ WORD = re.compile(
 NUMBER = re.compile(r"[0-9]+")
 
 
-def said(name: str) -> Said:
+def meaning(name: str) -> Meaning:
     """What a name in plain words says."""
     text = normalised(name)
     words = [latin or han for latin, han in WORD.findall(text)]
@@ -133,15 +133,15 @@ def said(name: str) -> Said:
         found.setdefault(row, set()).add(side)
     sides = [found.get(row, {0}) for row in range(len(SIDES))]
     asked = frozenset(place for word in words for _, place in ASKING.get(word, ()))
-    return Said(tuple(min(of) if len(of) == 1 else 0 for of in sides), asked, frozenset(NUMBER.findall(text)))
+    return Meaning(tuple(min(of) if len(of) == 1 else 0 for of in sides), asked, frozenset(NUMBER.findall(text)))
 
 
-def apart(one: Said, other: Said) -> bool:
+def apart(one: Meaning, other: Meaning) -> bool:
     """Whether two names that say this mean different things."""
     return one.sides != other.sides or not alike_but_for_sides(one, other)
 
 
-def aside(name: Said, query: Said) -> bool:
+def aside(name: Meaning, query: Meaning) -> bool:
     """Whether the name says a side that the query is not on: "shipping weight" beside "5 lb dumbbell".
 
     A first side is none to be aside of: it is often not said.
@@ -149,7 +149,7 @@ def aside(name: Said, query: Said) -> bool:
     return any(side and side != asked for side, asked in zip(name.sides, query.sides, strict=True))
 
 
-def alike_but_for_sides(one: Said, other: Said) -> bool:
+def alike_but_for_sides(one: Meaning, other: Meaning) -> bool:
     """Whether nothing but their sides may set the two apart."""
     return not _differ(one.asked, other.asked) and not _differ(one.numbers, other.numbers)
 

@@ -16,22 +16,15 @@ Knows: quantities, words of names, kinds of values. Does not know: models, how w
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 
-from service.matching.measures import BARE, COUNT, MONEY, Measure, named
-from service.matching.units import BYTES, CURRENCY_KINDS
+from service.matching.measures import BARE, COUNT, NONE, Kinds, Measure, Names, named, priced, sums
+from service.matching.units import BYTES
 from service.matching.wording import listed
 
 AMBIGUOUS = re.compile(r"[0-9]\s?g$", re.IGNORECASE)
 """Grams, a generation of networks, gigahertz or gigabytes."""
-PRICES = listed("cost msrp price 价格 售价 单价 价钱 现价 原价")
 MEMORY, STORAGE = listed("memory 内存"), listed("storage capacity 存储 容量 硬盘")
-
-Names = Mapping[str, Set[str]]
-"""By attribute the words by which it can be said."""
-Kinds = Mapping[str, Set[str]]
-"""By attribute the kinds of unit of its values; none where they have no quantities."""
-NONE: frozenset[str] = frozenset()
 
 
 def is_asked(loose: Iterable[Measure], names: Names) -> bool:
@@ -40,21 +33,15 @@ def is_asked(loose: Iterable[Measure], names: Names) -> bool:
     return any(each.kinds != {BARE} or each.limit or not said.isdisjoint(each.nearest) for each in loose)
 
 
-def priced(names: Names, known: Kinds) -> str:
-    """The only price, "" where there is none or are several."""
-    found = [name for name, own in names.items() if own & PRICES and known.get(name, NONE) & MONEY]
-    return found[0] if len(found) == 1 else ""
-
-
 def owners(
     found: Sequence[Measure], taken: Set[Measure], names: Names, known: Kinds, wanted: Set[str]
-) -> dict[str, str]:
+) -> dict[str, Measure]:
     """By attribute the quantity that is its own. Those that are `wanted` get none, and what is `taken` is nobody's."""
-    owned: dict[str, str] = {}
+    owned: dict[str, Measure] = {}
     measured = NONE.union(*known.values())
     groups: dict[frozenset[str], list[Measure]] = {}
     for each in found:
-        groups.setdefault(frozenset(_meant(each.kinds & measured)), []).append(each)
+        groups.setdefault(frozenset(_of_catalogue(each.kinds & measured)), []).append(each)
     for unit, group in groups.items():
         having = {name: own for name, own in names.items() if unit & known.get(name, NONE)}
         free = {name: own for name, own in having.items() if name not in wanted and name not in owned}
@@ -65,62 +52,61 @@ def owners(
             owned |= _alone(loose, free, found)
         else:
             owned |= _several(loose, free, as_many=len(group) == len(having), in_bytes=unit == {BYTES})
-    loose = [each for each in found if each not in taken and each.text not in owned.values()]
+    loose = [each for each in found if each not in taken and each not in owned.values()]
     bare = {name: own for name, own in names.items() if BARE in known.get(name, NONE) and name not in wanted}
     owned |= _bare(loose, {name: own for name, own in bare.items() if name not in owned})
     price = priced(names, known)
     if price and price not in wanted and price not in owned:
-        owned |= _price(price, [each for each in loose if each.text not in owned.values()])
+        owned |= _price(price, [each for each in loose if each not in owned.values()])
     return owned
 
 
-def _meant(units: Set[str]) -> Set[str]:
+def _of_catalogue(units: Set[str]) -> Set[str]:
     """Of what a bare G may be, bytes where any attribute has these."""
     return {BYTES} if BYTES in units else units
 
 
-def _alone(loose: Sequence[Measure], free: Names, found: Sequence[Measure]) -> Iterator[tuple[str, str]]:
+def _alone(loose: Sequence[Measure], free: Names, found: Sequence[Measure]) -> Iterator[tuple[str, Measure]]:
     for each in loose:
         name = named(free, {word for other in found for word in (*other.before, *other.behind)})
         if not name and len(free) == 1 and not AMBIGUOUS.search(each.text):
             (name,) = free
         if name:
-            yield name, each.text
+            yield name, each
 
 
-def _several(loose: Sequence[Measure], free: Names, *, as_many: bool, in_bytes: bool) -> Iterator[tuple[str, str]]:
+def _several(loose: Sequence[Measure], free: Names, *, as_many: bool, in_bytes: bool) -> Iterator[tuple[str, Measure]]:
     behind, before = (_beside(loose, free, side) for side in ("behind", "before"))
     beside = behind if len(behind) >= len(before) else before
     yield from beside.items()
-    rest = [each for each in loose if each.text not in beside.values()]
+    rest = [each for each in loose if each not in beside.values()]
     left = free.keys() - beside.keys()
     if as_many and len(rest) == len(left) == 1 and (beside or not AMBIGUOUS.search(rest[0].text)):
-        yield left.pop(), rest[0].text
+        yield left.pop(), rest[0]
     elif in_bytes and not beside and len(loose) == 2:
         memory = [name for name in free if free[name] & MEMORY]
         storage = [name for name in free if free[name] & STORAGE and name not in memory]
         if len(memory) == len(storage) == 1 and loose[0].size != loose[1].size:
             smaller, larger = sorted(loose, key=lambda each: each.size)
-            yield from ((memory[0], smaller.text), (storage[0], larger.text))
+            yield from ((memory[0], smaller), (storage[0], larger))
 
 
-def _bare(loose: Sequence[Measure], free: Names) -> Iterator[tuple[str, str]]:
+def _bare(loose: Sequence[Measure], free: Names) -> Iterator[tuple[str, Measure]]:
     for each in loose:
         if each.kinds <= {BARE, COUNT} and (name := named(free, each.nearest)):
-            yield name, each.text
+            yield name, each
 
 
-def _price(price: str, loose: Sequence[Measure]) -> Iterator[tuple[str, str]]:
-    money = [each for each in loose if each.kinds & CURRENCY_KINDS]
-    sums = money or [each for each in loose if each.limit and each.kinds == {BARE}]
-    if len(sums) == 1:
-        yield price, sums[0].text
+def _price(price: str, loose: Sequence[Measure]) -> Iterator[tuple[str, Measure]]:
+    found = sums(loose)
+    if len(found) == 1:
+        yield price, found[0]
 
 
-def _beside(loose: Sequence[Measure], free: Names, side: str) -> dict[str, str]:
+def _beside(loose: Sequence[Measure], free: Names, side: str) -> dict[str, Measure]:
     """By attribute the quantity that has its name on this side; none for what two have."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[Measure]] = {}
     for each in loose:
         if name := named(free, {*getattr(each, side)}):
-            found.setdefault(name, []).append(each.text)
-    return {name: texts[0] for name, texts in found.items() if len(texts) == 1}
+            found.setdefault(name, []).append(each)
+    return {name: only[0] for name, only in found.items() if len(only) == 1}

@@ -49,7 +49,7 @@ BESIDE_NUMBERS = listed(
     " deep thick"
 )
 """Beside these a bare number is still a quantity ("about 8"); beside others it may be a name ("iphone 11")."""
-SIZES = listed("age aged ages price size sized sz")
+SIZE_WORDS = listed("age aged ages price size sized sz")
 """Beside these it is one, whatever else is said."""
 
 
@@ -202,7 +202,7 @@ def _is_quantity(text: str, quantities: Sequence[Quantity]) -> bool:
     if not quantities:
         return False
     beside = set(words(outside(text, [(each.start, each.end) for each in quantities])))
-    return not all(each.is_bare for each in quantities) or beside <= BESIDE_NUMBERS or bool(beside & SIZES)
+    return not all(each.is_bare for each in quantities) or beside <= BESIDE_NUMBERS or bool(beside & SIZE_WORDS)
 
 
 def _written(value: object) -> str:

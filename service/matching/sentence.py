@@ -28,7 +28,7 @@ from service.matching.wording import words
 
 OR_WITHIN = re.compile(r"\bn?or\b|或者?|还是", re.IGNORECASE)
 """Within one value, where "/" may be of a number."""
-OR = re.compile(f"{OR_WITHIN.pattern}|/", re.IGNORECASE)
+OR = re.compile(rf"{OR_WITHIN.pattern}|(?<!\bw)/", re.IGNORECASE)
 
 AMONG = re.compile(rf"{OR.pattern}|\band\b|[&,、和与及]", re.IGNORECASE)
 """Between things that are not wanted."""

@@ -2,12 +2,13 @@
 
 A model reads words, and says of "27 inch 144hz" that it is the screen size. Of a value with quantities in it
 
-- those stay whose kind of unit the attribute's values have, of several the one that is named beside it, else any;
+- those stay whose kind of unit the attribute's values have, of several those that are named beside it, if any are;
 - where its values have no quantities, the words beside them stay: "queen" of "10 inch queen";
 - what is stated of several names that are `apart`, is of the one that is named beside it: "6 ft tall" is a height;
 - a limit without a unit ("under 100") is the price's, and of no attribute with units that the query does not name.
 
-What is left over is nobody's yet. Alternatives ("size 8 or 9") and a quantity alone stay as they are read.
+What is left over is nobody's yet. Of alternatives ("size 8 or 9") all stay or none does, and a quantity alone stays
+that no other attribute can have.
 
 Knows: quantities, names, kinds of values. Does not know: models, how well values agree.
 """
@@ -16,11 +17,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from service.matching import opposites
-from service.matching.measures import BARE, LINKS, MONEY, Measure, named
-from service.matching.owners import NONE, PRICES, Kinds, Names, priced
-from service.matching.parsing import SIZES
+from service.matching.measures import BARE, LINKS, MONEY, NONE, PRICES, Kinds, Measure, Names, named, priced, sums
+from service.matching.parsing import SIZE_WORDS
 from service.matching.sentence import Said
-from service.matching.units import CURRENCY_KINDS
 
 Statements = Mapping[str, Sequence[Said]]
 """By attribute what is stated of it."""
@@ -39,15 +38,22 @@ class Settlement:
     def __init__(
         self, found: Sequence[Measure], said: Statements, plain: Mapping[str, str], names: Names, known: Kinds
     ) -> None:
-        self._found, self._said, self._names, self._known = found, said, names, known
+        self._found, self._statements, self._names, self._known = found, said, names, known
         self._price = priced(names, known)
-        self._meanings = {name: opposites.said(plain[name]) for name in said if name in plain}
+        self._having = Counter(kind for kinds in known.values() for kind in kinds)
+        self._meanings = {name: opposites.meaning(plain[name]) for name in said if name in plain}
         self._stated = {
             measure: [name for name, values in said.items() if any(measure.is_inside(v.start, v.end) for v in values)]
             for measure in found
         }
 
+        self._owners = {measure: self._owner(measure) for measure in found}
         self._side = max(("behind", "before"), key=self._named_there)
+
+    def _owner(self, measure: Measure) -> str:
+        """Of the names that it is stated of the one that stands beside it."""
+        stated = {name: self._names[name] for name in self._stated[measure] if name in self._names}
+        return named(stated, {*measure.before, *measure.behind})
 
     def _named_there(self, side: str) -> int:
         """How many quantities have a name on this side that they are stated of."""
@@ -56,10 +62,10 @@ class Settlement:
             for measure, stated in self._stated.items()
         )
 
-    def changed(self) -> dict[str, list[Said]]:
-        """What is wanted instead of attributes of which something else was stated."""
-        kept = {name: [*self._kept(name, values)] for name, values in self._said.items() if name in self._names}
-        return {name: values for name, values in kept.items() if values != list(self._said[name])}
+    def settled(self) -> Iterator[tuple[str, list[Said]]]:
+        """What is wanted in the end of each attribute of which anything is stated."""
+        for name, values in self._statements.items():
+            yield name, [*self._kept(name, values)] if name in self._names else [*values]
 
     def _kept(self, name: str, values: Sequence[Said]) -> Iterator[Said]:
         spans = Counter((each.start, each.end) for each in values)
@@ -83,8 +89,7 @@ class Settlement:
 
     def _meant(self, name: str, own: Sequence[Measure]) -> Sequence[Measure]:
         if name == self._price:
-            sums = [each for each in own if each.kinds & CURRENCY_KINDS]
-            return sums or [each for each in own if each.limit and each.kinds == {BARE}] or own
+            return sums(own) or own
         return [each for each in own if self._names[name] & {*getattr(each, self._side)}] or own
 
     def _can_be(self, measure: Measure, name: str) -> bool:
@@ -96,17 +101,15 @@ class Settlement:
         return BARE in kinds and not is_no_price and not self._can_be_anothers(measure, name)
 
     def _can_be_anothers(self, measure: Measure, name: str) -> bool:
-        return any(measure.kinds & kinds - {BARE} for other, kinds in self._known.items() if other != name)
+        own = self._known.get(name, NONE)
+        return any(self._having[kind] > (kind in own) for kind in measure.kinds - {BARE})
 
     def _is_anothers(self, measure: Measure, name: str) -> bool:
-        beside = {*measure.before, *measure.behind}
-        owner = named({each: self._names[each] for each in self._stated[measure] if each in self._names}, beside)
+        beside, owner = {*measure.before, *measure.behind}, self._owners[measure]
         if owner and owner != name and opposites.apart(self._meanings[name], self._meanings[owner]):
             return True
-        loose = measure.limit and measure.kinds == {BARE} and BARE not in self._known.get(name, NONE)
-        return bool(
-            loose and self._known.get(name) and self._price not in ("", name) and not self._names[name] & beside
-        )
+        is_sum = measure.is_bare_limit and self._price not in ("", name)
+        return is_sum and BARE not in self._known.get(name, {BARE}) and not self._names[name] & beside
 
 
 def _words(value: Said, inside: Sequence[Measure]) -> list[Said]:
@@ -121,7 +124,7 @@ def _words(value: Said, inside: Sequence[Measure]) -> list[Said]:
 
 def _stripped(value: Said, start: int, end: int) -> Said:
     """A part of the value, less what says nothing at its ends: "boys" of "boys age"."""
-    idle = SIZES | LINKS
+    idle = SIZE_WORDS | LINKS
     text = value.text[start - value.start : end - value.start]
     words = [(start + at, word) for at, word in _split(text)]
     while words and words[-1][1].casefold() in idle:
