@@ -7,8 +7,8 @@
 - overlap: the share of the affirmed words that the text has;
 - exact: the same of those with letters and digits, as model numbers are: embeddings do not tell them apart;
 - excluded: of the phrases that the query negates ("without wheels"), the largest share of one's words that the text
-  affirms less the share that it denies; likewise for each value of an attribute of which nothing is wanted. What is
-  affirmed anywhere counts before what is denied;
+  affirms less the share that it denies; likewise for each value, but for words that are not wanted of its attribute by
+  name. What is affirmed anywhere counts before what is denied;
 - match_a in [-1, 1]: how well the product's value of an attribute agrees with what is wanted of it, a mean over what is
   wanted in which each counts by how sure that is; of alternatives ("red or blue") the best counts, of all that is not
   wanted the worst; 0 where nothing is wanted or the product has no value;
@@ -23,6 +23,7 @@ alone where its unit may as well be none ("5g phone").
 Knows: the formula, what of a query is wanted. Does not know: models, where weights, values and vectors come from.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -32,7 +33,7 @@ from service.matching import measures, owners, settling, wording
 from service.matching.agreement import without_cosine
 from service.matching.measures import Measure
 from service.matching.negation import CUES, denied_words, merged, negated_spans, outside, resisted_spans
-from service.matching.parsing import Found, Parser, Value
+from service.matching.parsing import Found, Parser, Value, Wanted
 from service.matching.products import UNWANTED, Compared, Cosine, Liked, Product, Read, Wish, plain_text
 from service.matching.sentence import Said, Sentence, Stated
 
@@ -43,6 +44,8 @@ SAYING_YES = wording.listed(
 YES, NO = "yes", "no"
 Told = tuple[frozenset[str], frozenset[str]]
 """The words that a text affirms and those that it denies."""
+ABSENT = re.compile(r"(?:^|[^a-z])(?:free|without|excluded)(?![a-z])|不含|无添加", re.IGNORECASE)
+"""In a name: its values are what a product does not have ("free from", 不含成分)."""
 EXACT = 0.15
 """Set by hand: too few judged queries have such words to fit it."""
 
@@ -111,14 +114,19 @@ class Wishes:
     def _want(self, attribute: str, values: Sequence[Said]) -> None:
         self._stated[attribute] = values
         self._wishes[attribute] = tuple(
-            Wish(
-                each.text,
-                each.sure,
-                self._parser.wanted(each.text, negated=each.negated),
-                UNWANTED if each.negated else each.choice,
-            )
+            Wish(each.text, each.sure, self._wanted(attribute, each), UNWANTED if each.negated else each.choice)
             for each in values
         )
+
+    def _wanted(self, attribute: str, said: Said) -> Wanted:
+        """What the text wants; of one with the attribute's own words ("spf 50") the number, if that is left."""
+        wanted = self._parser.wanted(said.text, negated=said.negated)
+        if wanted.quantities or not any(map(str.isdigit, said.text)):
+            return wanted
+        others = set(wording.words(said.text)) - set(wording.words(attribute))
+        alone = " ".join(word for word in said.text.split() if others.issuperset(wording.words(word)))
+        bare = self._parser.wanted(alone, negated=said.negated)
+        return bare if bare.quantities else wanted
 
     def name(self, attribute: str, plain: str) -> None:
         """Want a yes or a no of an attribute that reads `plain`, where the query says just this or its contrary."""
@@ -140,14 +148,19 @@ class Wishes:
         found = measures.read(self._sentence.text, self._sentence.quantities, self._parser.units.by_spelling)
         names = {name: measures.name_words(text) for name, text in plain.items()}
         loose = set(found) - self._taken(found)
-        if not settling.is_asked(found, self._stated) and not owners.is_asked(loose, names):
+        if not (settling.is_asked(found, self._stated) or owners.is_asked(loose, names)):
             return
         known: dict[str, set[str]] = {}
+        worded = set()
         for product in products:
             for name, value in product.attributes.items():
-                known.setdefault(name, set()).update(measures.kinds_of(self._parser.found(value).quantities))
+                read = self._parser.found(value)
+                kinds = measures.kinds_of(read.quantities, read.again)
+                known.setdefault(name, set()).update(kinds)
+                if read.is_known and not kinds:
+                    worded.add(name)
                 yield
-        settlement, settled = settling.Settlement(found, self._stated, plain, names, known), []
+        settlement, settled = settling.Settlement(found, self._stated, plain, names, known, worded), []
         for each in settlement.settled():
             settled.append(each)
             yield
@@ -242,18 +255,20 @@ class Wishes:
         return TextTerm(near, overlap, exact, read.excluded, value)
 
     def told(self, product: Product, compared: Iterable[Compared]) -> Iterator[Told]:
-        """What the text, and each value of which nothing is wanted, say of what the query is to be without."""
+        """What the text and each value say of what the query is to be without, but where a wish of the value does."""
         if not self._unwanted:
             return
-        text, done = product.text, {each.attribute for each in compared}
+        text = product.text
+        named = {each.attribute: _unwanted_words(each.wishes) for each in compared}
         spans = merged([*negated_spans(text), *resisted_spans(text)])
         yield frozenset(wording.words(outside(text, spans))), frozenset(denied_words(text, spans))
         words = frozenset[str]().union(*self._unwanted)
         for name, value in product.attributes.items():
-            plain = plain_text(value).casefold() if name not in done else ""
+            plain = plain_text(value).casefold() if name not in self._flags else ""
             if any(word in plain for word in words):
-                found = self._parser.found(value)
-                yield found.words - found.resisted, found.denied | found.resisted
+                found, judged = self._parser.found(value), named.get(name, frozenset())
+                has, denied = found.words - found.resisted - judged, (found.denied | found.resisted) - judged
+                yield (denied, has) if ABSENT.search(name) else (has, denied)
 
     def _excluded(self, told: Sequence[Told]) -> float:
         if not told:
@@ -284,3 +299,8 @@ def _answers(found: Found, flag: Wish, wishes: Sequence[Wish]) -> bool:
     if found.number is None or any(wish.wanted.quantities for wish in wishes):
         return False
     return flag.wanted.flag is False or found.number in (0, 1)
+
+
+def _unwanted_words(wishes: Iterable[Wish]) -> frozenset[str]:
+    """The words of what is not wanted of an attribute itself, whose match tells of them."""
+    return frozenset(word for wish in wishes if wish.choice == UNWANTED for word in wish.wanted.words)

@@ -19,7 +19,8 @@ def owners(parser: Parser, query: str, *wanted: str, **values: Value) -> dict[st
     units = parser.units.by_spelling
     found = measures.read(query, read_quantities(query, units), units)
     names = {name: measures.name_words(name.replace("_", " ")) for name in values}
-    known = {name: measures.kinds_of(parser.found(value).quantities) for name, value in values.items()}
+    parsed = {name: parser.found(value) for name, value in values.items()}
+    known = {name: measures.kinds_of(each.quantities, each.again) for name, each in parsed.items()}
     if not owning.is_asked(found, names):
         return {}
     return {name: each.text for name, each in owning.owners(found, set(), names, known, {*wanted}).items()}
@@ -52,6 +53,12 @@ def test_of_two_numbers_of_bytes_the_smaller_is_the_memory_s(parser: Parser) -> 
     assert owners(parser, "手机 8G+256G", 运行内存="8GB", 机身存储="1TB") == {"运行内存": "8G", "机身存储": "256G"}
 
 
+def test_a_bare_l_is_litres_where_the_catalogue_has_these(parser: Parser) -> None:
+    assert owners(parser, "rice cooker 5 liter", capacity="5L") == {"capacity": "5 liter"}
+    assert owners(parser, "backpack 40L", capacity="20 L", price=3) == {"capacity": "40L"}
+    assert owners(parser, "coat 5L", color="red") == {}
+
+
 def test_a_chinese_name_is_said_by_two_characters_of_it(parser: Parser) -> None:
     assert owners(parser, "手机 256GB", 机身存储="8GB", 手柄容量="1 GB") == {}
     assert owners(parser, "手机 256GB存储", 机身存储="8GB", 手柄容量="1 GB") == {"机身存储": "256GB"}
@@ -82,6 +89,7 @@ def test_what_two_kinds_of_unit_share_is_not_wanted_of_both(parser: Parser) -> N
 def test_a_number_without_a_unit_is_the_one_s_that_is_named_right_beside_it(parser: Parser) -> None:
     assert owners(parser, "运动鞋 43码", 鞋码="40", 款式="7") == {"鞋码": "43"}
     assert owners(parser, "5 hole flute", number_of_holes=6) == {"number_of_holes": "5"}
+    assert owners(parser, "jeans waist 32 inseam 30", waist="30", inseam="32") == {"waist": "32", "inseam": "30"}
     assert owners(parser, "iphone 13 case", storage="128 GB", case_color="red", rating=4) == {}
 
 

@@ -357,3 +357,8 @@ def test_a_whole_number_beside_a_small_one_is_another_size() -> None:
     assert agree("42", "42") == 1.0 and against("42", "42.5") > 0.8
     assert against("42", "43") == against("43", "42") < 0
     assert against("2000", "2001") > 0.9 and against("42 inch", "43 inch") > 0
+
+
+def test_feet_before_a_fraction_of_an_inch_are_another_quantity() -> None:
+    assert len(read_quantities("rope 50 ft 1/2 inch", UNITS)) == 2
+    assert len(read_quantities("6 ft 2 inch", UNITS)) == 1

@@ -23,6 +23,8 @@ def units() -> Units:
         ("umbrella except pink and light blue", [{"pink"}, {"light", "blue"}]),
         ("除了红色和蓝色的雨伞", [{"红", "色"}, {"蓝", "色"}]),
         ("shoes not red, blue", [{"red"}]),
+        ("chair without arms, wheels, or headrest", [{"arm"}, {"wheel"}, {"headrest"}]),
+        ("不要涤纶或尼龙的外套", [{"涤", "纶"}, {"尼", "龙"}]),
         ("mug without handle and lid", [{"handle"}]),
     ],
 )
@@ -44,6 +46,10 @@ def test_each_thing_that_a_query_is_to_be_without_is_one_by_itself(
         ("umbrella not pink, purple or red", "umbrella"),
         ("除了红色和蓝色的雨伞", "雨伞"),
         ("bag no zipper, waterproof", "bag , waterproof"),
+        ("jacket without hood black mens xl", "jacket black mens xl"),
+        ("jacket without hood, black or navy", "jacket , black or navy"),
+        ("dress without polyester, nylon or spandex", "dress"),
+        ("boys not girls shoes", "boys shoes"),
     ],
 )
 def test_what_a_query_asks_for_is_not_negated_with_what_stands_before_it(
@@ -69,3 +75,8 @@ def test_alternatives_are_of_one_choice(units: Units) -> None:
     assert said(units, "red w/ blue trim rug", "red w/ blue") == ["red w/ blue"]
     apart = Sentence("red w/ blue trim rug", units).values([("red", 0, 3, 1.0), ("blue", 7, 11, 1.0)])
     assert [each.choice for each in apart] == [1, 2]
+
+
+def test_what_is_not_wanted_is_wanted_apart(units: Units) -> None:
+    query = "rug not red and blue"
+    assert said(units, query, "red and blue") == ["red", "blue"]

@@ -24,8 +24,10 @@ def settled(parser: Parser, query: str, stated: dict[str, str], **values: Value)
     found = measures.read(query, read_quantities(query, parser.units.by_spelling), parser.units.by_spelling)
     plain = {name: name.replace("_", " ") for name in values}
     names = {name: measures.name_words(text) for name, text in plain.items()}
-    known = {name: measures.kinds_of(parser.found(value).quantities) for name, value in values.items()}
-    settlement = settling.Settlement(found, said, plain, names, known)
+    parsed = {name: parser.found(value) for name, value in values.items()}
+    known = {name: measures.kinds_of(each.quantities, each.again) for name, each in parsed.items()}
+    worded = {name for name, kinds in known.items() if not kinds}
+    settlement = settling.Settlement(found, said, plain, names, known, worded)
     return {name: [each.text for each in values] for name, values in settlement.settled()}
 
 
@@ -76,6 +78,26 @@ def test_a_bare_limit_is_of_the_price_and_not_of_a_weight(parser: Parser) -> Non
     assert settled(parser, "headphones weight under 100", stated, weight="90 g", price=75.0) == stated | {
         "weight": ["under 100"]
     }
+
+
+def test_words_alone_are_nothing_where_all_values_are_quantities(parser: Parser) -> None:
+    query, stated = "earbuds 24 hour battery", {"battery_life": "battery"}
+    assert settled(parser, query, stated, battery_life="6 hours") == {"battery_life": []}
+    assert settled(parser, query, stated, battery_life="long") == {"battery_life": ["battery"]}
+
+
+def test_what_another_attribute_is_named_for_is_not_of_the_one_that_it_is_stated_of(parser: Parser) -> None:
+    stated = {"memory": "12gb ram and 256gb"}
+    found = settled(parser, "phone 12gb ram and 256gb storage", stated, memory="8 GB", storage="128 GB")
+    assert found == {"memory": ["12gb"]}
+    tall = "72 inches tall 30 inches wide"
+    found = settled(parser, f"bookcase {tall}", {"depth": tall, "width": tall}, height="1 m", width="1 m", depth="1 m")
+    assert found == {"depth": [], "width": ["30 inches"]}
+
+
+def test_a_bare_number_is_not_of_an_attribute_that_has_one_with_its_unit(parser: Parser) -> None:
+    found = settled(parser, "tree 6ft 300 lights", {"height": "6ft 300"}, height="7 ft", lights=100)
+    assert found == {"height": ["6ft"]}
 
 
 def test_a_price_takes_money_and_leaves_lengths(parser: Parser) -> None:

@@ -70,6 +70,25 @@ def test_a_value_that_nothing_is_wanted_of_tells_what_a_product_has_as_its_title
     assert scored(parser, "chair without wheels", both).text.excluded == 1.0
 
 
+def test_values_of_what_a_product_is_free_of_deny(parser: Parser) -> None:
+    names = ("allergen free", "free_from", "不含成分", "allergens")
+    found = [scored(parser, "gluten free bread", Product("Bread", {n: "gluten"})).text.excluded for n in names]
+    assert found == [-1.0, -1.0, -1.0, 1.0]
+
+
+def test_a_value_of_an_attribute_with_other_wishes_tells_what_the_product_has(parser: Parser) -> None:
+    product = Product("Dress", {"material": "spandex"})
+    found = scored(parser, "dress without polyester, nylon or spandex", product, material="nylon")
+    assert found.text.excluded == 1.0
+    named = scored(parser, "dress without spandex", product, material="spandex")
+    assert named.text.excluded == 0.0 and named.terms[0].match == -1.0
+
+
+def test_a_number_beside_its_attributes_name_is_that_number(parser: Parser) -> None:
+    right, wrong = matched(parser, "spf 50 sunscreen", 50, 30, name="spf", texts=("spf 50",))
+    assert right == 1.0 and wrong < 0
+
+
 def test_a_title_that_denies_what_the_query_negates_is_better_than_one_that_says_nothing(parser: Parser) -> None:
     denies, silent = (scored(parser, "non slip mat", Product(t, {})) for t in ("Non-slip mat", "mat"))
     assert denies.text.excluded == -1.0

@@ -7,7 +7,7 @@ The first of these rules that applies gives x, how surely the product has what i
 3. A yes or no is found: 1 or -1 for words, 0 for a quantity. A yes or no is wanted: so too, a number above zero being a
    yes, and 0 for other values.
 4. A quantity is wanted and the value has one that can be compared: as in `quantities`. Beside bytes a bare G ("256G")
-   is gigabytes.
+   is gigabytes, beside volumes a bare L ("5L") litres.
 5. The value is a number alone, and no quantity is wanted: 0, since a number says nothing of words.
 6. Colours are wanted and the value names some: the mean over those wanted of the best of those found, as in `colors`.
    Both say a size in letters and nothing else, or both people: the best of any two, as in `fitting`.
@@ -25,7 +25,7 @@ Knows: which kind of value comes first, the sign. Does not know: attributes, wei
 
 from service.matching import colors, fitting, quantities, wording
 from service.matching.parsing import Found, Wanted
-from service.matching.units import BYTES
+from service.matching.units import BYTES, VOLUME
 
 MILD = 0.25
 """The share of a disagreement that a negated wish gains from a value that is merely another one."""
@@ -82,8 +82,10 @@ def _told(wanted: Wanted, found: Found) -> tuple[float, bool] | None:
 
 def _quantities(wanted: Wanted, found: Found) -> float | None:
     wants, has = wanted.quantities, found.quantities
-    if (wanted.gigabytes or found.gigabytes) and BYTES in quantities.kinds((*wants, *has)):
-        wants, has = wanted.gigabytes or wants, found.gigabytes or has
+    for kind in (BYTES, VOLUME):
+        if kind in quantities.kinds((*wants, *has)):
+            wants = wanted.again if kind in quantities.kinds(wanted.again) else wants
+            has = found.again if kind in quantities.kinds(found.again) else has
     return quantities.best(wants, has)
 
 

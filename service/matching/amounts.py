@@ -95,11 +95,11 @@ def _amount(text: str, match: re.Match[str], previous: int, units: Mapping[str, 
 
 
 def _feet_and_inches(text: str, feet: Amount, inches: Amount) -> Amount | None:
-    """The two in inches, where only white space and the dot of "ft." are between them."""
+    """The two in inches, where only white space and the dot of "ft." are between them; "20 ft 1/4 inch" are two."""
     if not feet.unit or not inches.unit or feet.unit[0][0] != "length" or inches.unit[0][0] != "length":
         return None
     ratio = feet.unit[0][1] / inches.unit[0][1]
-    if not 11.9 < ratio < 12.1 or inches.number >= 12 or text[feet.end : inches.start].lstrip(".").strip():
+    if not 11.9 < ratio < 12.1 or not 1 <= inches.number < 12 or text[feet.end : inches.start].lstrip(".").strip():
         return None
     return Amount(feet.number * ratio + inches.number, inches.unit, feet.unit, feet.start, inches.end, inches.plus)
 

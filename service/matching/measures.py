@@ -11,7 +11,7 @@ from itertools import islice
 from math import isinf
 from typing import NamedTuple
 
-from service.matching.quantities import BARE_G, MOST_QUANTITIES, Interval, Quantity, kinds, read_gigabytes
+from service.matching.quantities import BARE_G, BARE_L, MOST_QUANTITIES, Interval, Quantity, kinds, read_again
 from service.matching.units import CURRENCY_KINDS, Unit
 from service.matching.wording import UNSPACED, listed, words
 
@@ -63,10 +63,15 @@ class Measure(NamedTuple):
     size: float
 
     @property
-    def nearest(self) -> frozenset[str]:
-        """The words right before and behind it, without spaces the first character, too; a count's own ("4 ports")."""
-        near = {*self.before[-1:], *self.behind[:1], *(word[0] for word in self.behind[:1] if SPACELESS.match(word))}
+    def right_behind(self) -> frozenset[str]:
+        """The word right behind it, without spaces the first character, too; a count's own ("4 ports")."""
+        near = {*self.behind[:1], *(word[0] for word in self.behind[:1] if SPACELESS.match(word))}
         return frozenset(near | {*naming(self.text)} if COUNT in self.kinds else near)
+
+    @property
+    def right_before(self) -> frozenset[str]:
+        """The word right before it."""
+        return frozenset(self.before[-1:])
 
     @property
     def is_bare_limit(self) -> bool:
@@ -82,17 +87,17 @@ class Measure(NamedTuple):
         return start <= self.start and self.end <= end
 
 
-def kinds_of(quantities: Iterable[Quantity]) -> frozenset[str]:
-    """The kinds of all units that these are stated in, `BARE` where one is without."""
+def kinds_of(quantities: Iterable[Quantity], again: Sequence[Quantity] = ()) -> frozenset[str]:
+    """The kinds of all units that these are stated in, `BARE` where one is without; `again` as a value has them."""
     found = tuple(quantities)
-    return kinds(found) | {BARE for each in found if any(not side.bases for side in each.sides)}
+    return kinds(found) | kinds(again) | {BARE for each in found if any(not side.bases for side in each.sides)}
 
 
 def read(query: str, quantities: Sequence[Quantity], units: Mapping[str, Unit]) -> list[Measure]:
     """The quantities of a query, in order."""
     found = []
     quantities = sorted(
-        (*quantities, *islice(_gigabytes(query, quantities, units), MOST_QUANTITIES)), key=lambda each: each.start
+        (*quantities, *islice(_again(query, quantities, units), MOST_QUANTITIES)), key=lambda each: each.start
     )
     for place, each in enumerate(quantities):
         text, side = query[each.start : each.end], each.sides[0]
@@ -103,7 +108,7 @@ def read(query: str, quantities: Sequence[Quantity], units: Mapping[str, Unit]) 
                 text,
                 each.start,
                 each.end,
-                kinds_of([each]) | kinds(read_gigabytes(text, units)),
+                kinds_of([each], read_again(text, units)),
                 naming(query[begin : each.start]),
                 naming(query[each.end : end]),
                 isinf(side.low) or isinf(side.high),
@@ -118,11 +123,11 @@ def _size(side: Interval) -> float:
     return high if isinf(low) else low
 
 
-def _gigabytes(query: str, quantities: Sequence[Quantity], units: Mapping[str, Unit]) -> Iterator[Quantity]:
-    """Those with a capital G and no more ("16G"), which elsewhere is no unit."""
-    for match in BARE_G.finditer(query):
+def _again(query: str, quantities: Sequence[Quantity], units: Mapping[str, Unit]) -> Iterator[Quantity]:
+    """Those with a capital G or L and no more ("16G"), which elsewhere is no unit."""
+    for match in (*BARE_G.finditer(query), *BARE_L.finditer(query)):
         if not any(each.start <= match.start() < each.end for each in quantities):
-            for each in read_gigabytes(match[0], units):
+            for each in read_again(match[0], units):
                 yield replace(each, start=match.start(), end=match.end())
 
 

@@ -3,11 +3,11 @@
 What each cue governs:
 - "without", "w/o", "free of", "free from", "not": the words up to the end of the clause. A clause ends at a comma or
   another mark, at a conjunction or preposition ("and", "but", "with", "for", ...), at another cue, before a number that
-  other words part from the cue, and after `MOST_WORDS` words. "or" and "nor" do not end it. None governs anything before
-  a pronoun and the like
-  ("not your phone", "not only"), nor "not" and "no" after an auxiliary ("do not disturb"): slogans and titles, but not
-  "shoes that are not red" or "that aren't red". "except", "excluding", "neither", "anything but", "any color but",
-  "other than" and "don't want" do as well.
+  other words part from the cue, before a colour, people or a letter size that is not its first word, and after
+  `MOST_WORDS` words. "or" and "nor" do not end it, nor do commas before an "or". None governs anything before a pronoun
+  and the like ("not your phone", "not only"), nor "not" and "no" after an auxiliary: slogans and titles ("do not
+  disturb"), but not "shoes that are not red" or "that aren't red". "except", "excluding", "neither", "anything but",
+  "any color but", "other than" and "don't want" do as well.
 - "no": the same where words stand before it in its clause ("dress no sleeves"), else the next word alone ("no drill
   grab bars"); nothing before a number ("no 10 nail brush").
 - "non": the next word, also where it is joined to it, for words that are joined in practice ("nonstick").
@@ -59,6 +59,10 @@ GOVERNING = frozenset({"except", "excluding", "free", "neither", "no", "non", "n
 OF_TWO_WORDS = frozenset({("anything", "but"), ("other", "than")})
 WANTING = listed("contain have include like need want")
 """Verbs that a negated auxiliary leaves negated: "I don't want red"."""
+HAN = r"\u3400-\u9fff"
+JOINING = frozenset({"&", "and", "nor", "or"})
+LINK_OF_THINGS = re.compile(r"\s*,\s*(?:(?:or|nor)\s+)?|\s+(?:or|nor)\s+|[、或](?=.)", re.IGNORECASE)
+THING = re.compile(rf"[a-z]+(?:[ -][a-z]+)?(?=\s*(?:,|$|\s(?:or|nor)\s))|[{HAN}]{{1,4}}(?=[、或的]|$)", re.IGNORECASE)
 LINK = re.compile(r"\s*(?:,\s*)?(?:and|or|nor|&)\s+|\s*[,、/和或与及]\s*", re.IGNORECASE)
 RELATIVES = frozenset({"that", "which"})
 COPULAS = frozenset({"is", "are"})
@@ -95,7 +99,6 @@ JOINED = re.compile(
     r"\bnon(?P<word>adhesive|alcoholic|dairy|fat|flammable|gmo|greasy|iron|padded|scratch|skid|slip|stick|toxic|woven)\b",
     re.IGNORECASE,
 )
-HAN = r"\u3400-\u9fff"
 
 LEFT_OUT = listed(
     "acid alcohol allergen aluminum ammonia bleach bpa caffeine carcinogen cfc chemical chlorine cord corn"
@@ -171,10 +174,10 @@ def asked_without(query: str) -> list[Span]:
     if len(spans) == 1 and _names_nothing(words(ANY.sub("", outside(query, spans)))):
         start, end = spans[0]
         if colored := colors_at(query[start:end]):
-            return [_with_more_colors(query, start, start + colored)]
+            return [_with_others(query, start, start + colored)]
         last = query.rfind(" ", start, end)
         return [(start, last)] if last > start else spans
-    return merged([_with_more_colors(query, *span) for span in spans])
+    return merged([_with_others(query, *_before_wishes(query, *span)) for span in spans])
 
 
 def _names_nothing(found: Sequence[str]) -> bool:
@@ -183,12 +186,32 @@ def _names_nothing(found: Sequence[str]) -> bool:
     return not others or read_colors(words(others))[1] or bool(read_fits(others))
 
 
-def _with_more_colors(query: str, start: int, end: int) -> Span:
-    """A negated colour with the others of its list: "not pink, purple or red", 除了红色和蓝色."""
-    if colors_at(query[start:end]) != end - start:
-        return start, end
+def _before_wishes(query: str, start: int, end: int) -> Span:
+    """Up to a colour, people or a size in letters that stands behind the first word and is not of a list with it: they
+    are wanted in "jacket without hood black mens xl".
+    """
+    joined = True
+    for match in TOKEN.finditer(query, start, end):
+        word = match[0]
+        if not joined and (colors_at(word) == len(word) or read_fits(word)):
+            return start, start + len(query[start : match.start()].rstrip())
+        joined = word.lower() in JOINING
+    return start, end
+
+
+def _with_others(query: str, start: int, end: int) -> Span:
+    """What is negated with the others of its list: "not pink, purple or red", "without polyester, nylon or spandex",
+    除了红色和蓝色. Things that are no colours go on only to an "or", for what stands behind an "and" may be wanted.
+    """
+    of_colors = colors_at(query[start:end]) == end - start
     last = end
-    while (link := LINK.match(query, last)) and (length := colors_at(query[link.end() :])):
+    while link := (LINK if of_colors else LINK_OF_THINGS).match(query, last):
+        length = colors_at(query[link.end() :])
+        if not of_colors:
+            thing = THING.match(query, link.end())
+            length = 0 if length or not thing or read_fits(thing[0]) else len(thing[0])
+        if not length:
+            break
         last = link.end() + length
         end = end if link[0].strip() == "," else last
     return start, end

@@ -30,7 +30,10 @@ MEMORY, STORAGE = listed("memory 内存"), listed("storage capacity 存储 容�
 def is_asked(loose: Iterable[Measure], names: Names) -> bool:
     """Whether any of these may be an attribute's, as far as that can be told without a product."""
     said = NONE.union(*names.values())
-    return any(each.kinds != {BARE} or each.limit or not said.isdisjoint(each.nearest) for each in loose)
+    return any(
+        each.kinds != {BARE} or each.limit or not said.isdisjoint(each.right_behind | each.right_before)
+        for each in loose
+    )
 
 
 def owners(
@@ -51,7 +54,7 @@ def owners(
         if len(group) == 1:
             owned |= _alone(loose, free, found)
         else:
-            owned |= _several(loose, free, as_many=len(group) == len(having), in_bytes=unit == {BYTES})
+            owned |= _several(loose, having, free, as_many=len(group) == len(having), in_bytes=unit == {BYTES})
     loose = [each for each in found if each not in taken and each not in owned.values()]
     bare = {name: own for name, own in names.items() if BARE in known.get(name, NONE) and name not in wanted}
     owned |= _bare(loose, {name: own for name, own in bare.items() if name not in owned})
@@ -75,10 +78,12 @@ def _alone(loose: Sequence[Measure], free: Names, found: Sequence[Measure]) -> I
             yield name, each
 
 
-def _several(loose: Sequence[Measure], free: Names, *, as_many: bool, in_bytes: bool) -> Iterator[tuple[str, Measure]]:
-    behind, before = (_beside(loose, free, side) for side in ("behind", "before"))
+def _several(
+    loose: Sequence[Measure], having: Names, free: Names, *, as_many: bool, in_bytes: bool
+) -> Iterator[tuple[str, Measure]]:
+    behind, before = (_beside(loose, having, side) for side in ("behind", "before"))
     beside = behind if len(behind) >= len(before) else before
-    yield from beside.items()
+    yield from ((name, each) for name, each in beside.items() if name in free)
     rest = [each for each in loose if each not in beside.values()]
     left = free.keys() - beside.keys()
     if as_many and len(rest) == len(left) == 1 and (beside or not AMBIGUOUS.search(rest[0].text)):
@@ -91,10 +96,11 @@ def _several(loose: Sequence[Measure], free: Names, *, as_many: bool, in_bytes: 
             yield from ((memory[0], smaller), (storage[0], larger))
 
 
-def _bare(loose: Sequence[Measure], free: Names) -> Iterator[tuple[str, Measure]]:
-    for each in loose:
-        if each.kinds <= {BARE, COUNT} and (name := named(free, each.nearest)):
-            yield name, each
+def _bare(loose: Sequence[Measure], free: Names) -> dict[str, Measure]:
+    bare = [each for each in loose if each.kinds <= {BARE, COUNT}]
+    behind = {name: each for each in bare if (name := named(free, each.right_behind))}
+    before = {name: each for each in bare if (name := named(free, each.right_before))}
+    return behind if len(behind) >= len(before) else before
 
 
 def _price(price: str, loose: Sequence[Measure]) -> Iterator[tuple[str, Measure]]:
@@ -103,10 +109,10 @@ def _price(price: str, loose: Sequence[Measure]) -> Iterator[tuple[str, Measure]
         yield price, found[0]
 
 
-def _beside(loose: Sequence[Measure], free: Names, side: str) -> dict[str, Measure]:
+def _beside(loose: Sequence[Measure], names: Names, side: str) -> dict[str, Measure]:
     """By attribute the quantity that has its name on this side; none for what two have."""
     found: dict[str, list[Measure]] = {}
     for each in loose:
-        if name := named(free, {*getattr(each, side)}):
+        if name := named(names, {*getattr(each, side)}):
             found.setdefault(name, []).append(each)
     return {name: only[0] for name, only in found.items() if len(only) == 1}

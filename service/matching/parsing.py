@@ -16,7 +16,7 @@ from functools import lru_cache
 from service.matching.colors import Color, read_colors
 from service.matching.fitting import Fit, read_fits
 from service.matching.negation import CUES, Span, denied_words, merged, negated_spans, outside, resisted_spans
-from service.matching.quantities import Quantity, number, read_gigabytes, read_quantities
+from service.matching.quantities import Quantity, number, read_again, read_quantities
 from service.matching.units import Units
 from service.matching.wording import MOST_CHARACTERS, listed, telling, words
 
@@ -46,7 +46,7 @@ UNKNOWN = frozenset(["", "-", "--", "n/a", "na", "nan", "null", "unknown", "?"])
 SEPARATOR = re.compile(r"[|;\n、，；&]|,(?![0-9])|(?<![0-9 ])/(?![0-9 ])")
 BESIDE_NUMBERS = listed(
     "about approximately around ca costing each eu for in is it number of old only the to uk us wide long tall high"
-    " deep thick"
+    " deep thick 码 号 尺"
 )
 """Beside these a bare number is still a quantity ("about 8"); beside others it may be a name ("iphone 11")."""
 SIZE_WORDS = listed("age aged ages price size sized sz")
@@ -57,7 +57,7 @@ SIZE_WORDS = listed("age aged ages price size sized sz")
 class Wanted:
     """A wanted value; `phrase` are its telling words in order, without "no" and the like that make it `negated`.
 
-    `gigabytes` are its quantities beside what is stated in bytes, where they are others then: "256G".
+    `again` are its quantities beside what is stated in bytes or litres, where they are others then: "256G", "5L".
     """
 
     phrase: tuple[str, ...]
@@ -65,7 +65,7 @@ class Wanted:
     negated: bool
     flag: bool | None
     quantities: tuple[Quantity, ...]
-    gigabytes: tuple[Quantity, ...]
+    again: tuple[Quantity, ...]
     colors: frozenset[Color]
     fits: frozenset[Fit]
 
@@ -75,7 +75,7 @@ class Found:
     """A product's value: the words that it affirms and denies, and the telling phrase of the whole and of each element.
 
     `resisted` are those affirmed that it says only that it keeps off: "slip" of "slip-resistant".
-    `gigabytes` are as those of `Wanted`.
+    `again` is as that of `Wanted`.
     `number` is set where the value is a number alone, `flag` where it is a yes or no alone. Not `is_known`: nothing.
     """
 
@@ -86,7 +86,7 @@ class Found:
     flag: bool | None = None
     number: float | None = None
     quantities: tuple[Quantity, ...] = ()
-    gigabytes: tuple[Quantity, ...] = ()
+    again: tuple[Quantity, ...] = ()
     colors: frozenset[Color] = frozenset()
     fits: frozenset[Fit] = frozenset()
     is_known: bool = True
@@ -118,7 +118,7 @@ class Parser:
             negated,
             _flag(text.strip().casefold()) if said not in (("1",), ("0",)) else said == ("1",),
             tuple(quantities) if _is_quantity(text, quantities) else (),
-            tuple(read_gigabytes(text, self.units.by_spelling)),
+            tuple(read_again(text, self.units.by_spelling)),
             colors if only_colors else frozenset(),
             read_fits(text),
         )
@@ -178,7 +178,7 @@ class Parser:
             phrases=frozenset(telling(words(each)) for each in (text, *elements)),
             number=quantities[0].sides[0].low if alone else None,
             quantities=quantities,
-            gigabytes=tuple(read_gigabytes(text, self.units.by_spelling)),
+            again=tuple(read_again(text, self.units.by_spelling)),
             colors=read_colors(affirmed)[0],
             fits=frozenset() if spans else read_fits(text),
         )

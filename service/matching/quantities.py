@@ -78,6 +78,9 @@ LETTERED = re.compile(
 """Sides that each have the first letter of "wide", "long", "high" or "deep" behind them: "32W x 34L"."""
 LETTER = re.compile(r"(?<![a-z])[wlhd](?![a-wyz])", re.IGNORECASE)
 BARE_G = re.compile(r"(?<![a-z0-9_.,-])(?P<number>[1-9][0-9]{0,3})g(?![a-z0-9])", re.IGNORECASE)
+BARE_L = re.compile(r"(?<![A-Za-z0-9_.,-])(?P<number>[1-9][0-9]{0,3})\s?L(?![A-Za-z0-9])")
+"""In capitals it may be a size in letters, too."""
+BARE_LETTER = re.compile("[0-9] ?[GgL]")
 GIGABYTES = frozenset({*(each << n for each in (1, 3) for n in range(11)), 120, 240, 250, 480, 500, 960, 1000})
 """How many of them memories and disks have."""
 LONGEST_QUALIFIER = 20
@@ -138,10 +141,15 @@ def read_quantities(text: str, units: Mapping[str, Unit]) -> list[Quantity]:
     return found
 
 
-def read_gigabytes(text: str, units: Mapping[str, Unit]) -> list[Quantity]:
-    """The quantities of a text whose bare Gs are gigabytes ("256G", but not "5G"); none where it has no such G."""
+def read_again(text: str, units: Mapping[str, Unit]) -> list[Quantity]:
+    """The quantities of a text whose bare Gs are gigabytes ("256G", but not "5G") and whose bare Ls are litres; none
+    where it has no such letter.
+    """
     text = text[:MOST_CHARACTERS]
-    stated = BARE_G.sub(lambda match: f"{match[0]}B" if int(match["number"]) in GIGABYTES else match[0], text)
+    if not BARE_LETTER.search(text):
+        return []
+    stated = BARE_L.sub(lambda match: f"{match['number']} liter", text)
+    stated = BARE_G.sub(lambda match: f"{match[0]}B" if int(match["number"]) in GIGABYTES else match[0], stated)
     return read_quantities(stated, units) if stated != text else []
 
 

@@ -73,9 +73,15 @@ class Sentence:
             negated = is_negated(self.spans, start, end)
             if not choice or not OR.search(self.text, last, start):
                 choice += 1
-            for each in self._alternatives(text, start, end):
+            several = self._things(text) if negated else self._alternatives(text, start, end)
+            for each in several:
                 yield Said(each, start, end, sure, negated, choice)
             last = end
+
+    @staticmethod
+    def _things(text: str) -> list[str]:
+        """What is not wanted, each by itself."""
+        return [found for each in AMONG.split(text) if (found := each.strip())] or [text]
 
     def _alternatives(self, text: str, start: int, end: int) -> Iterator[str]:
         yield text

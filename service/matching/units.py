@@ -12,10 +12,11 @@ from dataclasses import dataclass
 Unit = tuple[tuple[str, float], ...]
 """What one of it is in the base unit of a kind, by kind. "oz" has two: it is a weight and, of bottles, a volume."""
 
-# pint knows no money, and no units of what vitamins do.
-EFFECT = "international_unit"
+# pint knows no money, no units of what vitamins do, and decibels only as logarithms.
+EFFECT, LOUDNESS = "international_unit", "loudness"
 CURRENCIES = ("dollar", "euro", "sterling", "yuan", "yen", "rupee")
 
+VOLUME = "volume"
 BYTES, BINARY_BYTES = "information", "binary information"
 """Some count 1000 of a unit to the next, some 1024: whatever is of the one kind is of the other, too."""
 IN_BYTES = (
@@ -62,7 +63,7 @@ KINDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "pound": "lb|lbs|pound|pounds|磅",
         },
     ),
-    "volume": (
+    VOLUME: (
         "litre",
         {
             "millilitre": "ml|mls|cc|milliliter|milliliters|millilitre|millilitres|cm3|cm³|毫升",
@@ -112,6 +113,7 @@ KINDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "pressure": ("pascal", {"pound_force_per_square_inch": "psi", "bar": "bar|bars", "kilopascal": "kpa"}),
     "light": ("lumen", {"lumen": "lm|lumen|lumens|流明"}),
     "pixels": ("pixel", {"megapixel": "mp|megapixel|megapixels|万像素"}),
+    "sound": (LOUDNESS, {LOUDNESS: "db|dba|decibel|decibels|分贝"}),
     "effect": (EFFECT, {EFFECT: "iu|ius|国际单位"}),
     "angle": ("degree", {"degree": "°|deg|degree|degrees|度"}),
     "dollars": ("dollar", {"dollar": "$|us$|dollar|dollars|usd|buck|bucks|美元", "0.01 dollar": "¢|cent|cents"}),
@@ -147,7 +149,7 @@ class Units:
         import pint  # here, since loading it takes long and only who reads the table needs it
 
         registry: pint.UnitRegistry[float] = pint.UnitRegistry()
-        for number, unit in enumerate((*CURRENCIES, EFFECT)):
+        for number, unit in enumerate((*CURRENCIES, EFFECT, LOUDNESS)):
             registry.define(f"{unit} = [unknown_{number}]")
         found: dict[str, Unit] = {}
         for kind, (base, units) in KINDS.items():
