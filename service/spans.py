@@ -13,6 +13,10 @@ PARTING = frozenset("-–—,;:|/&，、；：。！？…•·")
 """Words that part others, and neither begin nor end a value, but for the sign of a temperature."""
 BELOW_ZERO = re.compile(r"[-–]\.?[0-9][0-9.,]{0,8}\s?(?:[°℃℉]|degrees?\b)", re.IGNORECASE)
 """Before other numbers a dash is seldom a sign: "Fishing lure -5cm"."""
+NUMBER = re.compile(
+    r"(?<![\w.,])(?:[0-9]{1,3}(?:,[0-9]{3}){1,4}(?:\.[0-9]{1,6})?|[0-9]{1,15}\.[0-9]{1,15})(?![\w]|[.,][0-9])"
+)
+"""A number of several words."""
 LOOSE = frozenset("!?*=")
 """Words that part others where white space stands between them and the value: not in "Yahoo!"."""
 ABBREVIATIONS = frozenset(
@@ -35,17 +39,30 @@ class Value(NamedTuple):
 
 def values(text: str, query: QueryTokens, spans: Iterable[tuple[int, int, float]]) -> tuple[Value, ...]:
     """The words that spans (first word, last word, confidence) of a tokenised text stand for, without dashes,
-    conjunctions and the like around them, and with each bracket's other half or without it.
+    conjunctions and the like around them, with each bracket's other half or without it, and with all of a number.
 
-    A span beyond the words is left out: a cache may hold anything.
+    Marks alone are no value. A span beyond the words is left out: a cache may hold anything.
     """
+    numbers = [match.span() for match in NUMBER.finditer(text)]
     found: list[Value] = []
     for first, last, confidence in spans:
         if last < len(query.ends):
             first, last = _bared(text, query, *_closed(text, query, first, last))
-            start, end = query.starts[first], query.ends[last]
-            found.append(Value(text[start:end], start, end, confidence))
+            start, end = _with_numbers(numbers, query.starts[first], query.ends[last])
+            if found and any(one < found[-1].end and start < other for one, other in numbers if one < end):
+                before = found.pop()
+                start, end, confidence = before.start, max(before.end, end), max(before.confidence, confidence)
+            if any(map(str.isalnum, text[start:end])):
+                found.append(Value(text[start:end], start, end, confidence))
     return tuple(found)
+
+
+def _with_numbers(numbers: Iterable[tuple[int, int]], start: int, end: int) -> tuple[int, int]:
+    """From there to there with all of the numbers that it cuts: "1,299.99" of "299"."""
+    for first, last in numbers:
+        if first < end and start < last:
+            start, end = min(start, first), max(end, last)
+    return start, end
 
 
 def _closed(text: str, query: QueryTokens, first: int, last: int) -> tuple[int, int]:
