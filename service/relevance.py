@@ -100,6 +100,7 @@ class Wishes:
         self._flags: dict[str, Wish] = {}
         self._stated: dict[str, Sequence[Said]] = {}
         self._preferred: set[str] = set()
+        self._parsed: dict[tuple[str, bool], Wanted] = {}
         self._weights: Mapping[str, float] = {}
         self._liking: Callable[[str, Value], float] | None = None
 
@@ -120,13 +121,20 @@ class Wishes:
 
     def _wanted(self, attribute: str, said: Said) -> Wanted:
         """What the text wants; of one with the attribute's own words ("spf 50") the number, if that is left."""
-        wanted = self._parser.wanted(said.text, negated=said.negated)
+        wanted = self._parse(said.text, said.negated)
         if wanted.quantities or not any(map(str.isdigit, said.text)):
             return wanted
         others = set(wording.words(said.text)) - set(wording.words(attribute))
         alone = " ".join(word for word in said.text.split() if others.issuperset(wording.words(word)))
-        bare = self._parser.wanted(alone, negated=said.negated)
+        bare = self._parse(alone, said.negated)
         return bare if bare.quantities else wanted
+
+    def _parse(self, text: str, negated: bool) -> Wanted:
+        """What a text wants, parsed once however many attributes it is stated of."""
+        key = text, negated
+        if key not in self._parsed:
+            self._parsed[key] = self._parser.wanted(text, negated=negated)
+        return self._parsed[key]
 
     def name(self, attribute: str, plain: str) -> None:
         """Want a yes or a no of an attribute that reads `plain`, where the query says just this or its contrary."""
@@ -160,12 +168,11 @@ class Wishes:
                 if read.is_known and not kinds:
                     worded.add(name)
                 yield
-        settlement, settled = settling.Settlement(found, self._stated, plain, names, known, worded), []
-        for each in settlement.settled():
-            settled.append(each)
+        settlement = settling.Settlement(found, dict(self._stated), plain, names, known, worded)
+        for name, values in settlement.settled():
+            if values != self._stated[name]:
+                self._want(name, values)
             yield
-        for name, values in settled:
-            self._want(name, values)
         wanted = {*filter(self.wanted, names)}
         for name, own in owners.owners(found, self._taken(found), names, known, wanted).items():
             self._wishes[name] = (Wish(own.text, 1.0, self._parser.wanted(own.text)),)

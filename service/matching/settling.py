@@ -56,10 +56,10 @@ class Settlement:
         self._having = Counter(kind for kinds in known.values() for kind in kinds)
         self._plain = plain
         self._stated = {
-            measure: [name for name, values in said.items() if any(measure.is_inside(v.start, v.end) for v in values)]
+            measure: {name for name, values in said.items() if any(measure.is_inside(v.start, v.end) for v in values)}
             for measure in found
         }
-
+        self._holders = {measure: self._can_have(measure) for measure in found}
         self._side = max(("behind", "before"), key=lambda side: sum(bool(self._beside(each, side)) for each in found))
         self._owners = {measure: self._owner(measure) for measure in found}
 
@@ -73,12 +73,12 @@ class Settlement:
         }
 
     def _beside(self, measure: Measure, side: str) -> str:
-        return named(self._can_have(measure), {*getattr(measure, side)})
+        return named(self._holders[measure], {*getattr(measure, side)})
 
     def _owner(self, measure: Measure) -> str:
         """Of the names that can have it the one that stands beside it, first where such names mostly stand."""
         both = {*measure.before, *measure.behind}
-        return self._beside(measure, self._side) or named(self._can_have(measure), both)
+        return self._beside(measure, self._side) or named(self._holders[measure], both)
 
     def settled(self) -> Iterator[tuple[str, list[Said]]]:
         """What is wanted in the end of each attribute of which anything is stated."""
