@@ -261,7 +261,8 @@ async def _read(
     read = []
     for product in products:
         compared = await turns.collect(wishes.compared(product))
-        read.append(wishes.read(product, compared, await turns.collect(wishes.told(product, compared))))
+        told = await turns.collect(wishes.told(product, compared)) if wishes.negates else ()
+        read.append(wishes.read(product, compared, told))
         await turns.rest()
     return read
 

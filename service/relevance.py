@@ -163,9 +163,8 @@ class Wishes:
         for product in products:
             for name, value in product.attributes.items():
                 read = self._parser.found(value)
-                kinds = measures.kinds_of(read.quantities, read.again)
-                known.setdefault(name, set()).update(kinds)
-                if read.is_known and not kinds:
+                known.setdefault(name, set()).update(read.kinds)
+                if read.is_known and not read.kinds:
                     worded.add(name)
                 yield
         settlement = settling.Settlement(found, dict(self._stated), plain, names, known, worded)
@@ -261,9 +260,14 @@ class Wishes:
         value = near + self._formula.overlap * overlap + EXACT * exact - self._formula.exclusion * read.excluded
         return TextTerm(near, overlap, exact, read.excluded, value)
 
+    @property
+    def negates(self) -> bool:
+        """Whether the query is to be without anything."""
+        return bool(self._unwanted)
+
     def told(self, product: Product, compared: Iterable[Compared]) -> Iterator[Told]:
         """What the text and each value say of what the query is to be without, but where a wish of the value does."""
-        if not self._unwanted:
+        if not self.negates:
             return
         text = product.text
         named = {each.attribute: _unwanted_words(each.wishes) for each in compared}

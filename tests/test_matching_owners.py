@@ -19,8 +19,7 @@ def owners(parser: Parser, query: str, *wanted: str, **values: Value) -> dict[st
     units = parser.units.by_spelling
     found = measures.read(query, read_quantities(query, units), units)
     names = {name: measures.name_words(name.replace("_", " ")) for name in values}
-    parsed = {name: parser.found(value) for name, value in values.items()}
-    known = {name: measures.kinds_of(each.quantities, each.again) for name, each in parsed.items()}
+    known = {name: parser.found(value).kinds for name, value in values.items()}
     if not owning.is_asked(found, names):
         return {}
     return {name: each.text for name, each in owning.owners(found, set(), names, known, {*wanted}).items()}

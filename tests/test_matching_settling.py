@@ -24,8 +24,7 @@ def settled(parser: Parser, query: str, stated: dict[str, str], **values: Value)
     found = measures.read(query, read_quantities(query, parser.units.by_spelling), parser.units.by_spelling)
     plain = {name: name.replace("_", " ") for name in values}
     names = {name: measures.name_words(text) for name, text in plain.items()}
-    parsed = {name: parser.found(value) for name, value in values.items()}
-    known = {name: measures.kinds_of(each.quantities, each.again) for name, each in parsed.items()}
+    known = {name: parser.found(value).kinds for name, value in values.items()}
     worded = {name for name, kinds in known.items() if not kinds}
     settlement = settling.Settlement(found, said, plain, names, known, worded)
     return {name: [each.text for each in values] for name, values in settlement.settled()}

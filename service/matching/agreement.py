@@ -81,6 +81,8 @@ def _told(wanted: Wanted, found: Found) -> tuple[float, bool] | None:
 
 
 def _quantities(wanted: Wanted, found: Found) -> float | None:
+    if not ((wanted.quantities or wanted.again) and (found.quantities or found.again)):
+        return None
     wants, has = wanted.quantities, found.quantities
     for kind in (BYTES, VOLUME):
         if kind in quantities.kinds((*wants, *has)):

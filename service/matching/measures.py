@@ -11,12 +11,10 @@ from itertools import islice
 from math import isinf
 from typing import NamedTuple
 
-from service.matching.quantities import BARE_G, BARE_L, MOST_QUANTITIES, Interval, Quantity, kinds, read_again
+from service.matching.quantities import BARE, BARE_G, BARE_L, MOST_QUANTITIES, Interval, Quantity, kinds_of, read_again
 from service.matching.units import CURRENCY_KINDS, Unit
 from service.matching.wording import UNSPACED, listed, words
 
-BARE = ""
-"""The kind of numbers without a unit."""
 COUNT = "count"
 MONEY = {BARE, *CURRENCY_KINDS}
 SAME = {
@@ -85,12 +83,6 @@ class Measure(NamedTuple):
     def is_inside(self, start: int, end: int) -> bool:
         """Whether all of it stands there."""
         return start <= self.start and self.end <= end
-
-
-def kinds_of(quantities: Iterable[Quantity], again: Sequence[Quantity] = ()) -> frozenset[str]:
-    """The kinds of all units that these are stated in, `BARE` where one is without; `again` as a value has them."""
-    found = tuple(quantities)
-    return kinds(found) | kinds(again) | {BARE for each in found if any(not side.bases for side in each.sides)}
 
 
 def read(query: str, quantities: Sequence[Quantity], units: Mapping[str, Unit]) -> list[Measure]:

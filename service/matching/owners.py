@@ -18,7 +18,8 @@ Knows: quantities, words of names, kinds of values. Does not know: models, how w
 import re
 from collections.abc import Iterable, Iterator, Sequence, Set
 
-from service.matching.measures import BARE, COUNT, NONE, Kinds, Measure, Names, named, priced, sums
+from service.matching.measures import COUNT, NONE, Kinds, Measure, Names, named, priced, sums
+from service.matching.quantities import BARE
 from service.matching.units import BYTES
 from service.matching.wording import listed
 

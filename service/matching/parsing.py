@@ -16,7 +16,7 @@ from functools import lru_cache
 from service.matching.colors import Color, read_colors
 from service.matching.fitting import Fit, read_fits
 from service.matching.negation import CUES, Span, denied_words, merged, negated_spans, outside, resisted_spans
-from service.matching.quantities import Quantity, number, read_again, read_quantities
+from service.matching.quantities import BARE, Quantity, kinds_of, number, read_again, read_quantities
 from service.matching.units import Units
 from service.matching.wording import MOST_CHARACTERS, listed, telling, words
 
@@ -75,7 +75,7 @@ class Found:
     """A product's value: the words that it affirms and denies, and the telling phrase of the whole and of each element.
 
     `resisted` are those affirmed that it says only that it keeps off: "slip" of "slip-resistant".
-    `again` is as that of `Wanted`.
+    `again` is as that of `Wanted`, `kinds` are the kinds of unit of both.
     `number` is set where the value is a number alone, `flag` where it is a yes or no alone. Not `is_known`: nothing.
     """
 
@@ -87,6 +87,7 @@ class Found:
     number: float | None = None
     quantities: tuple[Quantity, ...] = ()
     again: tuple[Quantity, ...] = ()
+    kinds: frozenset[str] = frozenset()
     colors: frozenset[Color] = frozenset()
     fits: frozenset[Fit] = frozenset()
     is_known: bool = True
@@ -163,6 +164,7 @@ class Parser:
         if flag is not None:
             return Found(flag=flag)
         quantities = tuple(read_quantities(text, self.units.by_spelling))
+        again = tuple(read_again(text, self.units.by_spelling))
         spans = negated_spans(text)
         affirmed = words(outside(text, spans)) if spans else words(text)
         elements = [] if spans else SEPARATOR.split(text, MOST_ELEMENTS)
@@ -178,7 +180,8 @@ class Parser:
             phrases=frozenset(telling(words(each)) for each in (text, *elements)),
             number=quantities[0].sides[0].low if alone else None,
             quantities=quantities,
-            again=tuple(read_again(text, self.units.by_spelling)),
+            again=again,
+            kinds=kinds_of(quantities, again),
             colors=read_colors(affirmed)[0],
             fits=frozenset() if spans else read_fits(text),
         )
@@ -223,7 +226,13 @@ def _number(value: float) -> Found:
     if not math.isfinite(value) or abs(value) > LARGEST_NUMBER:
         return NOTHING
     phrase = tuple(words(_plain(value)))
-    return Found(frozenset(phrase), phrases=frozenset([phrase]), number=value, quantities=(number(value),))
+    return Found(
+        frozenset(phrase),
+        phrases=frozenset([phrase]),
+        number=value,
+        quantities=(number(value),),
+        kinds=frozenset({BARE}),
+    )
 
 
 def _plain(value: float) -> str:

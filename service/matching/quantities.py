@@ -29,6 +29,9 @@ UNSTATED_UNIT = 0.5
 LARGEST_SIZE, ANOTHER = 60, -0.3
 """Whole numbers up to this one and without a unit are sizes and counts: 43 beside 42 is another, at most so near."""
 
+BARE = ""
+"""The kind of numbers without a unit."""
+
 MOST_SIDES = 4
 """Of a thing; more are a list."""
 
@@ -113,6 +116,12 @@ class Quantity:
 def kinds(quantities: Sequence[Quantity]) -> frozenset[str]:
     """The kinds of all units that these are stated in, bytes being of one."""
     return frozenset(kind for each in quantities for side in each.sides for kind, _, _ in side.bases) - {BINARY_BYTES}
+
+
+def kinds_of(quantities: Sequence[Quantity], again: Sequence[Quantity]) -> frozenset[str]:
+    """The kinds of these and of what they are read as `again`, `BARE` where one is without a unit."""
+    bare = {BARE for each in quantities if any(not side.bases for side in each.sides)}
+    return kinds(quantities) | kinds(again) | bare
 
 
 def number(value: float) -> Quantity:

@@ -19,8 +19,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 
 from service.matching import opposites
-from service.matching.measures import BARE, LINKS, MONEY, NONE, PRICES, SAME, Kinds, Measure, Names, named, priced, sums
+from service.matching.measures import LINKS, MONEY, NONE, PRICES, SAME, Kinds, Measure, Names, named, priced, sums
 from service.matching.parsing import SIZE_WORDS
+from service.matching.quantities import BARE
 from service.matching.sentence import Said
 from service.matching.units import CURRENCY_KINDS
 
@@ -30,12 +31,16 @@ Statements = Mapping[str, Sequence[Said]]
 
 def is_asked(found: Sequence[Measure], said: Statements) -> bool:
     """Whether the catalogue has a say in any of these: where a quantity is in them."""
-    return any(
-        measure.overlaps(each.start, each.end) or measure.kinds != {BARE}
-        for stated in said.values()
-        for each in stated
-        for measure in found
-    )
+    values = [(name, each) for name, stated in said.items() for each in stated]
+    return bool(values) and any(_is_open(measure, values) for measure in found)
+
+
+def _is_open(measure: Measure, values: Sequence[tuple[str, Said]]) -> bool:
+    """Not where it is a bare number that is stated of one attribute alone and by itself, or of none."""
+    if measure.kinds != {BARE} or measure.limit:
+        return True
+    of = [(name, each) for name, each in values if measure.overlaps(each.start, each.end)]
+    return len(of) > 1 or any((each.start, each.end) != (measure.start, measure.end) for _, each in of)
 
 
 class Settlement:
