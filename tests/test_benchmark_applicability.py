@@ -1,13 +1,11 @@
 """Applicability: the questions of the taxonomy and the baseline of this suite."""
 
-import gzip
-import json
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import tiny_config
+from tiny import tiny_config, write_kinds
 
 from model_export.benchmark import applicability
 from model_export.config import Config
@@ -19,17 +17,12 @@ def config(tmp_path: Path) -> Config:
     """Six hundred kinds, each with a colour and one of thirty attributes, in English and Chinese."""
     attributes = [{"id": f"a{n}", "name": f"Name {n}", "values": ["x"], "extends": None} for n in range(30)]
     kinds = [{"id": f"k{n}", "path": ["All", f"Kind {n}"], "attributes": [f"a{n % 30}"]} for n in range(600)]
-    for name, lines in {"attributes": attributes, "categories": kinds}.items():
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        (tmp_path / f"{name}.jsonl.gz").write_bytes(gzip.compress(text.encode()))
     names = {
         "attributes": {f"a{n}": f"名 {n}" for n in range(30)},
         "categories": {f"k{n}": f"类 {n}" for n in range(600)},
         "values": {},
     }
-    for language in ("zh-CN", "de"):
-        content = json.dumps(names, ensure_ascii=False).encode()
-        (tmp_path / f"names.{language}.json.gz").write_bytes(gzip.compress(content))
+    write_kinds(tmp_path, attributes, kinds, {"zh-CN": names, "de": names})
     source = {"reader": "taxonomy", "train": ".", "keep_aside": 0.6, "licence": "CC0-1.0", "rate": 1}
     return tiny_config(tmp_path, data=tmp_path, sources={"kinds": source})
 

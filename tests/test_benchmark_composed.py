@@ -1,11 +1,9 @@
 """Composed queries: what is asked of them."""
 
-import gzip
-import json
 from pathlib import Path
 
 import pytest
-from tiny import tiny_config
+from tiny import tiny_config, write_kinds
 
 from model_export.benchmark import composed
 from model_export.config import Config
@@ -17,15 +15,12 @@ def config(tmp_path: Path) -> Config:
     """Sixty kinds, each with one attribute that all have and one of thirty others, in English and Chinese."""
     attributes = [{"id": f"a{n}", "name": f"Name{n}", "values": [f"value{n}"], "extends": None} for n in range(31)]
     kinds = [{"id": f"k{n}", "path": [f"Kind {n}"], "attributes": ["a30", f"a{n % 30}"]} for n in range(60)]
-    for name, lines in {"attributes": attributes, "categories": kinds}.items():
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        (tmp_path / f"{name}.jsonl.gz").write_bytes(gzip.compress(text.encode()))
     names = {
         "attributes": {f"a{n}": f"名{n}" for n in range(31)},
         "categories": {f"k{n}": f"类{n}" for n in range(60)},
         "values": {f"a{n}__value{n}": f"值{n}" for n in range(31)},
     }
-    (tmp_path / "names.zh-CN.json.gz").write_bytes(gzip.compress(json.dumps(names, ensure_ascii=False).encode()))
+    write_kinds(tmp_path, attributes, kinds, {"zh-CN": names})
     source = {"reader": "taxonomy_values", "train": ".", "keep_aside": 0.5, "licence": "CC0-1.0", "rate": 1}
     chinese = source | {"language": "zh-CN", "english_names": 0.5}
     return tiny_config(tmp_path, data=tmp_path, sources={"made": source, "chinese": chinese})

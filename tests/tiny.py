@@ -167,9 +167,17 @@ def write_taxonomy(folder: Path) -> Path:
         "attributes": {"color": "颜色", "fabric": "面料", "heel_height": "鞋跟高度"},
         "values": {"color__red": "红色", "color__orange": "橙色", "fabric__wool": "羊毛", "fabric__linen": "亚麻"},
     }
-    _write_gzip(folder / "attributes.jsonl.gz", "".join(json.dumps(line) + "\n" for line in attributes))
-    _write_gzip(folder / "categories.jsonl.gz", "".join(json.dumps(line) + "\n" for line in categories))
-    _write_gzip(folder / "names.zh-CN.json.gz", json.dumps(names, ensure_ascii=False))
+    return write_kinds(folder, attributes, categories, {"zh-CN": names})
+
+
+def write_kinds(
+    folder: Path, attributes: Sequence[Mapping[str, Any]], kinds: Sequence[Mapping[str, Any]], names: Mapping[str, Any]
+) -> Path:
+    """A taxonomy in the form of the reader's files, with names by language, into a folder that is there."""
+    for name, lines in {"attributes": attributes, "categories": kinds}.items():
+        _write_gzip(folder / f"{name}.jsonl.gz", "".join(json.dumps(line) + "\n" for line in lines))
+    for language, content in names.items():
+        _write_gzip(folder / f"names.{language}.json.gz", json.dumps(content, ensure_ascii=False))
     return folder
 
 
