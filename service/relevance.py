@@ -16,9 +16,8 @@
   anything of the attribute or not, and whatever its weight: a value that nobody minds has a liking near 0.
 
 A yes or no of an attribute whose very name the query says is wanted, whatever the model reads: "non-slip" of "non slip
-mat", "wheels" of "chair without wheels", where it is a no. Likewise a quantity with a unit that the model does not read
-("16gb") is wanted of the one attribute that has such quantities, or of the one of these that the query names; of this
-alone where its unit may as well be none ("5g phone").
+mat", "wheels" of "chair without wheels", where it is a no. What the model reads is settled with what the catalogue has
+(`settling`), and a quantity that it does not read ("16gb") is wanted of its owner (`owners`).
 
 Knows: the formula, what of a query is wanted. Does not know: models, where weights, values and vectors come from.
 """

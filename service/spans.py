@@ -17,6 +17,8 @@ NUMBER = re.compile(
     r"(?<![\w.,])(?:[0-9]{1,3}(?:,[0-9]{3}){1,4}(?:\.[0-9]{1,6})?|[0-9]{1,15}\.[0-9]{1,15})(?![\w]|[.,][0-9])"
 )
 """A number of several words."""
+LONGEST_NUMBER = 40
+"""More characters than one has."""
 LOOSE = frozenset("!?*=")
 """Words that part others where white space stands between them and the value: not in "Yahoo!"."""
 ABBREVIATIONS = frozenset(
@@ -43,26 +45,26 @@ def values(text: str, query: QueryTokens, spans: Iterable[tuple[int, int, float]
 
     Marks alone are no value. A span beyond the words is left out: a cache may hold anything.
     """
-    numbers = [match.span() for match in NUMBER.finditer(text)]
     found: list[Value] = []
+    before = 0
     for first, last, confidence in spans:
         if last < len(query.ends):
             first, last = _bared(text, query, *_closed(text, query, first, last))
-            start, end = _with_numbers(numbers, query.starts[first], query.ends[last])
-            if found and any(one < found[-1].end and start < other for one, other in numbers if one < end):
-                before = found.pop()
-                start, end, confidence = before.start, max(before.end, end), max(before.confidence, confidence)
+            start, end = _with_numbers(text, query.starts[first], query.ends[last])
+            if found and start < found[-1].end and query.starts[first] >= before:  # parts of one number
+                part = found.pop()
+                start, end, confidence = part.start, max(part.end, end), max(part.confidence, confidence)
+            before = query.ends[last]
             if any(map(str.isalnum, text[start:end])):
                 found.append(Value(text[start:end], start, end, confidence))
     return tuple(found)
 
 
-def _with_numbers(numbers: Iterable[tuple[int, int]], start: int, end: int) -> tuple[int, int]:
+def _with_numbers(text: str, start: int, end: int) -> tuple[int, int]:
     """From there to there with all of the numbers that it cuts: "1,299.99" of "299"."""
-    for first, last in numbers:
-        if first < end and start < last:
-            start, end = min(start, first), max(end, last)
-    return start, end
+    near = NUMBER.finditer(text, max(0, start - LONGEST_NUMBER), end + LONGEST_NUMBER)
+    cut = [match.span() for match in near if match.start() < end and start < match.end()]
+    return min([start, *(first for first, _ in cut)]), max([end, *(last for _, last in cut)])
 
 
 def _closed(text: str, query: QueryTokens, first: int, last: int) -> tuple[int, int]:

@@ -64,6 +64,7 @@ JOINING = frozenset({"&", "and", "nor", "or"})
 LINK_OF_THINGS = re.compile(r"\s*,\s*(?:(?:or|nor)\s+)?|\s+(?:or|nor)\s+|[、或](?=.)", re.IGNORECASE)
 THING = re.compile(rf"[a-z]+(?:[ -][a-z]+)?(?=\s*(?:,|$|\s(?:or|nor)\s))|[{HAN}]{{1,4}}(?=[、或的]|$)", re.IGNORECASE)
 LINK = re.compile(r"\s*(?:,\s*)?(?:and|or|nor|&)\s+|\s*[,、/和或与及]\s*", re.IGNORECASE)
+"""Between the colours of a list; `LINK_OF_THINGS` is between others, of which `THING` is one."""
 RELATIVES = frozenset({"that", "which"})
 COPULAS = frozenset({"is", "are"})
 CUES = listed("anything but except excluding free from neither no non not o of other than w without") | {

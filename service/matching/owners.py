@@ -46,12 +46,11 @@ def owners(
     groups: dict[frozenset[str], list[Measure]] = {}
     for each in found:
         groups.setdefault(frozenset(_of_catalogue(each.kinds & measured)), []).append(each)
+    groups.pop(frozenset({BARE}), None)
     for unit, group in groups.items():
         having = {name: own for name, own in names.items() if unit & known.get(name, NONE)}
         free = {name: own for name, own in having.items() if name not in wanted and name not in owned}
         loose = [each for each in group if each not in taken]
-        if unit == {BARE}:
-            continue
         if len(group) == 1:
             owned |= _alone(loose, free, found)
         else:

@@ -15,6 +15,7 @@ that no other attribute can have.
 Knows: quantities, names, kinds of values. Does not know: models, how well values agree.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 
@@ -85,6 +86,9 @@ class Settlement:
         both = {*measure.before, *measure.behind}
         return self._beside(measure, self._side) or named(self._holders[measure], both)
 
+    def _inside(self, value: Said) -> list[Measure]:
+        return [each for each in self._found if each.is_inside(value.start, value.end)]
+
     def settled(self) -> Iterator[tuple[str, list[Said]]]:
         """What is wanted in the end of each attribute of which anything is stated."""
         for name, values in self._statements.items():
@@ -92,7 +96,7 @@ class Settlement:
 
     def _own_first(self, name: str, values: Iterator[Said]) -> list[Said]:
         """The values without bare numbers, where another is of the attribute's own kind."""
-        kept = [(each, [one for one in self._found if one.is_inside(each.start, each.end)]) for each in values]
+        kept = [(each, self._inside(each)) for each in values]
         kinds = self._known.get(name, NONE) - {BARE}
         if not any(one.kinds & kinds for _, inside in kept for one in inside):
             return [each for each, _ in kept]
@@ -101,7 +105,7 @@ class Settlement:
     def _kept(self, name: str, values: Sequence[Said]) -> Iterator[Said]:
         spans = Counter((each.start, each.end) for each in values)
         for value in values:
-            inside = [each for each in self._found if each.is_inside(value.start, value.end)]
+            inside = self._inside(value)
             mine = [each for each in inside if not self._is_anothers(each, name)]
             if not inside and self._known.get(name) and name not in self._worded and not value.negated:
                 continue
@@ -165,20 +169,8 @@ def _stripped(value: Said, start: int, end: int) -> Said:
     """A part of the value, less what says nothing at its ends: "boys" of "boys age"."""
     idle = SIZE_WORDS | LINKS | SAME.keys()
     text = value.text[start - value.start : end - value.start]
-    words = [(start + at, word) for at, word in _split(text)]
-    while words and words[-1][1].casefold() in idle:
-        words.pop()
-    while words and words[0][1].casefold() in idle:
-        words.pop(0)
-    if not words:
+    telling = [match.span() for match in re.finditer(r"\S+", text) if match[0].casefold() not in idle]
+    if not telling:
         return value._replace(text="", start=start, end=start)
-    first, last = words[0][0], words[-1][0] + len(words[-1][1])
-    return value._replace(text=value.text[first - value.start : last - value.start], start=first, end=last)
-
-
-def _split(text: str) -> Iterator[tuple[int, str]]:
-    at = 0
-    for word in text.split():
-        at = text.index(word, at)
-        yield at, word
-        at += len(word)
+    first, last = telling[0][0], telling[-1][1]
+    return value._replace(text=text[first:last], start=start + first, end=start + last)
